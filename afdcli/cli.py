@@ -1,0 +1,228 @@
+"""The commands: flags -> one options object -> one call -> show. Heavy imports wait until a command runs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from afdcli.errors import AfdError, WrongUse
+from afdcli.options import (
+    DEFAULT_BACKBONE,
+    MAX_PIXELS,
+    ClassifyOptions,
+    Compression,
+    Degradation,
+    DegradeOptions,
+    EvaluateOptions,
+    ModelOptions,
+    ReadOptions,
+    default_workers,
+    degradations,
+)
+
+app = typer.Typer(
+    name="afd",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Classify compressed images, measure what compression costs, and make compressed copies.",
+)
+
+WORKERS = default_workers()
+
+MODEL, READING = "Model", "Reading"
+Backbone = Annotated[str, typer.Option(help="A timm model name.", rich_help_panel=MODEL)]
+BackboneCheckpoint = Annotated[
+    Path | None,
+    typer.Option(help="Weights for the backbone: .safetensors, or .pth.", rich_help_panel=MODEL, show_default=False),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=MODEL)]
+BatchSize = Annotated[int, typer.Option(help="Images that go through the network together.", rich_help_panel=MODEL)]
+Exif = Annotated[str, typer.Option(help="EXIF orientation: apply or ignore.", rich_help_panel=READING)]
+MaxPixels = Annotated[int, typer.Option(help="Refuse images with more pixels.", rich_help_panel=READING)]
+Workers = Annotated[int, typer.Option(help="Processes that decode.", rich_help_panel=READING)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong.")]
+Seed = Annotated[int, typer.Option(help="Of everything drawn at random.")]
+
+
+def main() -> None:
+    """The `afd` command. A refusal ends it with a sentence and exit code 2."""
+    warnings.simplefilter("ignore")  # Libraries' warnings are for programmers. What a user must know is said by afd.
+    logging.disable(logging.WARNING)
+    try:
+        app()
+    except AfdError as error:
+        from afdcli import report
+
+        report.refuse(error)
+        sys.exit(report.REFUSED)
+
+
+@app.command()
+def classify(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="Folders, files or patterns; - reads a list.", show_default=False),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A .csv, .jsonl or .parquet file.")
+    ] = ClassifyOptions.output,
+    topk: Annotated[int, typer.Option(help="Classes for each photo.")] = ClassifyOptions.topk,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted output.")] = False,
+    quiet: Quiet = False,
+    backbone: Backbone = DEFAULT_BACKBONE,
+    backbone_checkpoint: BackboneCheckpoint = None,
+    weights: Annotated[str, typer.Option(help="De-drifting module: auto or none.", rich_help_panel=MODEL)] = "auto",
+    device: Device = "auto",
+    batch_size: BatchSize = ModelOptions.batch_size,
+    exif: Exif = "apply",
+    max_pixels: MaxPixels = MAX_PIXELS,
+    workers: Workers = WORKERS,
+) -> None:
+    """Classify photos: one row for every file, readable or not."""
+    model = ModelOptions(backbone, backbone_checkpoint, device, batch_size)
+    options = ClassifyOptions(
+        tuple(inputs), output, topk, weights, resume, model, ReadOptions(exif, max_pixels), workers
+    )
+    raise typer.Exit(_classify(options, quiet))
+
+
+def _classify(options: ClassifyOptions, quiet: bool) -> int:
+    from afdcli import report
+    from afdcli.inference import Classification
+
+    run = Classification(options)
+    summary = report.ClassifySummary(options, run.total)
+    with report.Tracker(run.total, "photos", quiet, already=run.already) as tracker:
+        for row in run.rows():
+            tracker.advance(row["path"], row["error"])
+            summary.add(row)
+    if tracker.interrupted:
+        return report.stopped(tracker, f"{options.output} is valid as it is. Go on with it by adding --resume.")
+    if not quiet:
+        summary.show(run.backbone.name, tracker.seconds)
+    return tracker.conclude(f"Look for the status 'error' in {options.output}.")
+
+
+@app.command()
+def evaluate(
+    dataset: Annotated[Path, typer.Argument(help="One folder a class, or photos without labels.", show_default=False)],
+    jpeg: Annotated[str, typer.Option(help="JPEG qualities, such as 25,18,15,10,7.")] = "",
+    avif: Annotated[str, typer.Option(help="AVIF qualities, such as 50,40,30,20,10.")] = "",
+    passes: Annotated[str, typer.Option(help="Saves of each photo, such as 1,2,5; all but the last one drawn.")] = "1",
+    shift: Annotated[bool, typer.Option("--shift", help="Move the block grid between passes.")] = False,
+    order: Annotated[str, typer.Option(help="crop-first (ImageNet-C) or compress-first (photos).")] = "crop-first",
+    subsampling: Annotated[str, typer.Option(help="4:4:4, 4:2:2 or 4:2:0.")] = "4:2:0",
+    degraded: Annotated[
+        Path | None, typer.Option(help="Take the copies that afd degrade made of DATASET.", show_default=False)
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .csv file.")] = EvaluateOptions.output,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    backbone: Backbone = DEFAULT_BACKBONE,
+    backbone_checkpoint: BackboneCheckpoint = None,
+    weights: Annotated[
+        str, typer.Option(help="De-drifting modules, such as none,auto.", rich_help_panel=MODEL)
+    ] = "none",
+    device: Device = "auto",
+    batch_size: BatchSize = ModelOptions.batch_size,
+    exif: Exif = "apply",
+    max_pixels: MaxPixels = MAX_PIXELS,
+    workers: Workers = WORKERS,
+) -> None:
+    """Measure accuracy on undamaged and on compressed photos."""
+    levels = [Compression("jpeg", quality, subsampling) for quality in _numbers("--jpeg", jpeg)]
+    levels += [Compression("avif", quality, subsampling) for quality in _numbers("--avif", avif)]
+    options = EvaluateOptions(
+        dataset=dataset,
+        output=output,
+        levels=tuple(levels),
+        passes=tuple(_numbers("--passes", passes)),
+        shift=shift,
+        order=order,
+        degraded=degraded,
+        weights=tuple(weights.split(",")),
+        seed=seed,
+        model=ModelOptions(backbone, backbone_checkpoint, device, batch_size),
+        read=ReadOptions(exif, max_pixels),
+        workers=workers,
+    )
+    raise typer.Exit(_evaluate(options, quiet))
+
+
+def _evaluate(options: EvaluateOptions, quiet: bool) -> int:
+    from afdcli import report
+    from afdcli.evaluation import Evaluation
+
+    run = Evaluation(options)
+    with report.Tracker(len(run.cases), "photos", quiet) as tracker:
+        for photo in run.photos():
+            tracker.advance(photo.case.source.name, photo.error)
+    if tracker.interrupted:
+        return report.stopped(tracker, "Nothing was written.")
+    rows = run.write()
+    if not quiet:
+        report.show_accuracies(rows, options.output)
+    return tracker.conclude("They are in no row.")
+
+
+@app.command()
+def degrade(
+    source: Annotated[
+        Path, typer.Argument(metavar="SRC", help="A folder of photos, or one photo.", show_default=False)
+    ],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="Where the copies go.", show_default=False)],
+    qf: Annotated[list[int], typer.Option(help="JPEG quality factor; may be repeated.", show_default=False)] = [],  # noqa: B006
+    avif: Annotated[list[int], typer.Option(help="AVIF quality; may be repeated.", show_default=False)] = [],  # noqa: B006
+    qf_sequence: Annotated[str, typer.Option(help="JPEG saves one after the other, such as 25,10,7.")] = "",
+    passes: Annotated[
+        int, typer.Option(help="Saves of each photo; all but the last one drawn from --qf or --avif.")
+    ] = 1,
+    shift: Annotated[bool, typer.Option("--shift", help="Move the block grid between passes.")] = False,
+    subsampling: Annotated[str, typer.Option(help="4:4:4, 4:2:2 or 4:2:0.")] = "4:2:0",
+    size: Annotated[
+        int | None, typer.Option(help="First resize and crop to this square, such as 224.", show_default=False)
+    ] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    exif: Exif = "apply",
+    max_pixels: MaxPixels = MAX_PIXELS,
+    workers: Workers = WORKERS,
+) -> None:
+    """Make compressed copies of photos, with a manifest."""
+    levels = [Compression("jpeg", quality, subsampling) for quality in qf]
+    levels += [Compression("avif", quality, subsampling) for quality in avif]
+    wanted = degradations(tuple(levels), passes, shift)
+    if qf_sequence:
+        sequence = _numbers("--qf-sequence", qf_sequence)
+        wanted += (Degradation(tuple((Compression("jpeg", quality, subsampling),) for quality in sequence), shift),)
+    read = ReadOptions(exif, max_pixels)
+    raise typer.Exit(_degrade(DegradeOptions(source, destination, wanted, size, seed, read, workers), quiet))
+
+
+def _degrade(options: DegradeOptions, quiet: bool) -> int:
+    from afdcli import report
+    from afdcli.degrade import Degrading
+
+    run = Degrading(options)
+    with report.Tracker(run.total, "photos", quiet) as tracker:
+        for source, copies in run.copies():
+            tracker.advance(source.name, copies[0].row["error"])
+    if tracker.interrupted:
+        return report.stopped(tracker, "Run the same command again to go on.")
+    if not quiet:
+        report.show_copies(options, tracker)
+    return tracker.conclude("Look for the status 'error' in the manifests.")
+
+
+def _numbers(flag: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",") if text]
+    except ValueError:
+        raise WrongUse(f"{flag} takes whole numbers with commas between them, not '{text}'.") from None

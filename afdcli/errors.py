@@ -1,0 +1,29 @@
+"""What afd refuses to do. The text of every error is for the user: one sentence or two, ending in what to do next."""
+
+
+class AfdError(Exception):
+    """Any refusal. One that reaches the command line ends the command with exit code 2."""
+
+
+class WrongUse(AfdError):
+    """A flag or a path that cannot be meant, found before any work is done."""
+
+
+class UnreadableImage(AfdError):
+    """One file is no image that can be used. The batch goes on: this becomes the `error` of that file's row."""
+
+
+class OutputRefused(AfdError):
+    """The output cannot be written, or something is there already that must not be lost."""
+
+
+class BackboneUnavailable(AfdError):
+    """No such backbone, or its weights are not to be had here."""
+
+
+class BadCheckpoint(AfdError):
+    """A weights file that is truncated, foreign, or made for another model."""
+
+
+class UnsupportedBackbone(AfdError):
+    """A backbone that cannot be cut at the tap asked for, or whose preprocessing is not known here."""

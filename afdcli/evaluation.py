@@ -1,0 +1,301 @@
+"""`afd evaluate`: what compression costs a classifier, and what a remedy wins back, with intervals.
+
+Each photo is read once. All levels of damage are made of those pixels, and all classifiers see the same ones.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+from afdcli import codecs
+from afdcli.backbones import Labels
+from afdcli.classifier import load_classifier
+from afdcli.errors import UnreadableImage, WrongUse
+from afdcli.files import Source, expand_inputs, find_images, printable
+from afdcli.images import Preprocessing, decode_rgb, read_file
+from afdcli.options import Degradation, EvaluateOptions, degradations
+from afdcli.parallel import CRASHED, ordered_map
+from afdcli.results import ResultFile, Row, check_replaceable, read_record, record
+
+PROGRAM = "afd evaluate"
+TOP = 5
+
+COLUMNS = {
+    "backbone": str,
+    "weights": str,
+    "codec": str,
+    "quality": int,
+    "passes": int,
+    "order": str,
+    "images": int,
+    "top1": float,
+    "top1_low": float,
+    "top1_high": float,
+    "top5": float,
+    "agreement": float,
+    "bytes_per_pixel": float,
+}
+"""Accuracies in percent, with the 95 % Wilson interval. `agreement` is the share of images that get the same top-1 as
+their undamaged original by the same classifier: it needs no labels. Of undamaged photos, `bytes_per_pixel` is that of
+their files. `quality` is that of the last pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One row's kind of damage."""
+
+    codec: str
+    quality: int | None
+    passes: int
+    order: str
+
+    @classmethod
+    def of(cls, degradation: Degradation, order: str) -> Level:
+        """The level that `degradation` makes."""
+        return cls(degradation.last.codec, degradation.last.quality, degradation.passes, order)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One photo, its class if that is known, and its degraded copies if they were made before."""
+
+    source: Source
+    label: int | None = None
+    copies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """One photo, undamaged and at every level."""
+
+    case: Case
+    error: str = ""
+    """Why there are no pixels; empty if there are."""
+    pixels: np.ndarray | None = None
+    """(1 + levels, H, W, 3) uint8 in [0, 255], the undamaged one first."""
+    sizes: np.ndarray | None = None
+    """(1 + levels, 2): for each of them the bytes of its file, and the pixels in that file."""
+
+
+class Evaluation:
+    """One run: go through `photos`, then `write` the rows."""
+
+    def __init__(self, options: EvaluateOptions) -> None:
+        """Find the photos and their classes, and load the classifiers.
+
+        Raises:
+            WrongUse: there are no photos, or their folders fit no class, or they have no degraded copies.
+            BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
+            OutputRefused: the output cannot be written, or is not ours.
+        """
+        check_replaceable(options.output, PROGRAM)
+        self._options = options
+        self._degradations = tuple(
+            one for passes in options.passes for one in degradations(options.levels, passes, options.shift)
+        )
+        for degradation in self._degradations:
+            codecs.require(degradation.last.codec)
+        self._classifiers = {name: load_classifier(options.model, name) for name in options.weights}
+        self.backbone = next(iter(self._classifiers.values())).backbone
+        sources = list(find_images(expand_inputs([str(options.dataset)])))
+        if not sources:
+            raise WrongUse(f"There is no image in '{options.dataset}'.")
+        labels = labels_of(sources, self.backbone.labels)
+        if options.degraded is None:
+            self.cases = [Case(source, label) for source, label in zip(sources, labels, strict=True)]
+            self.levels = [Level.of(degradation, options.order) for degradation in self._degradations]
+        else:
+            self.levels, copies = read_copies(options.degraded, sources, self.backbone.preprocessing.size)
+            self.cases = [Case(*case) for case in zip(sources, labels, copies, strict=True)]
+        self.labelled = labels[0] is not None
+        self._known: list[int] = []
+        self._sizes: list[np.ndarray] = []
+        self._tops: dict[str, list[np.ndarray]] = {name: [] for name in self._classifiers}
+
+    def photos(self) -> Iterator[Damaged]:
+        """Read, damage and classify all photos; each is yielded, without its pixels, when it is counted."""
+        batch_size = max(1, self._options.model.batch_size // (1 + len(self.levels)))
+        damaged = ordered_map(
+            partial(
+                _damage,
+                options=self._options,
+                degradations=self._degradations,
+                levels=tuple(self.levels),
+                preprocessing=self.backbone.preprocessing,
+            ),
+            self.cases,
+            workers=self._options.workers,
+            ahead=2 * (batch_size + self._options.workers),
+            crashed=partial(Damaged, error=CRASHED),
+        )
+        while batch := list(islice(damaged, batch_size)):
+            self._count([one for one in batch if not one.error])
+            yield from (replace(one, pixels=None) for one in batch)
+
+    def _count(self, batch: list[Damaged]) -> None:
+        """Classify what could be read, and remember the outcome."""
+        if not batch:
+            return
+        pixels = np.concatenate([one.pixels for one in batch if one.pixels is not None])
+        self._sizes += [one.sizes for one in batch if one.sizes is not None]
+        self._known += [-1 if one.case.label is None else one.case.label for one in batch]
+        for name, classifier in self._classifiers.items():
+            index, _ = classifier.top(pixels, min(TOP, len(self.backbone.labels.names)))
+            self._tops[name] += list(index.reshape(len(batch), 1 + len(self.levels), -1))
+
+    def write(self) -> list[Row]:
+        """Write the rows to the output, and return them.
+
+        Raises:
+            WrongUse: not one photo could be read.
+        """
+        rows = self.rows()
+        settings = {
+            **asdict(self._options),
+            "model": {
+                **asdict(self._options.model),
+                "backbone_checkpoint": str(self._options.model.backbone_checkpoint),
+            },
+            "backbone_sha256": self.backbone.fingerprint,
+        }
+        with ResultFile(self._options.output, COLUMNS, record(PROGRAM, settings), resume=False) as file:
+            file.write(rows)
+        return rows
+
+    def rows(self) -> list[Row]:
+        """The values for `COLUMNS`: for each classifier the undamaged photos first, then every level."""
+        if not self._known:
+            raise WrongUse("Not one of the photos could be read. Look at the reasons with: afd classify")
+        label = np.array(self._known)[:, None]  # (photos, 1)
+        sizes = np.stack(self._sizes).sum(axis=0)  # (1 + levels, 2)
+        clean = Level("clean", None, 0, self._options.order if self._options.degraded is None else self.levels[0].order)
+        rows: list[Row] = []
+        for name, tops in self._tops.items():
+            classes = np.stack(tops)  # (photos, 1 + levels, TOP)
+            for number, level in enumerate([clean, *self.levels]):
+                seen = classes[:, number]
+                row: dict[str, Any] = {
+                    "backbone": self.backbone.name,
+                    "weights": name,
+                    **asdict(level),
+                    "images": len(seen),
+                    **dict.fromkeys(("top1", "top1_low", "top1_high", "top5")),
+                    "agreement": _percent(np.mean(seen[:, 0] == classes[:, 0, 0])),
+                    "bytes_per_pixel": round(float(sizes[number, 0] / sizes[number, 1]), 4),
+                }
+                if self.labelled:
+                    right = seen[:, :1] == label
+                    interval = binomtest(int(right.sum()), len(seen)).proportion_ci(0.95, "wilson")
+                    row["top1"] = _percent(np.mean(right))
+                    row["top1_low"], row["top1_high"] = _percent(interval.low), _percent(interval.high)
+                    row["top5"] = _percent(np.mean((seen == label).any(axis=1)))
+                rows.append(row)
+        return rows
+
+
+def _percent(share: Any) -> float:
+    return round(100 * float(share), 2)
+
+
+def _damage(
+    case: Case,
+    options: EvaluateOptions,
+    degradations: Sequence[Degradation],
+    levels: Sequence[Level],
+    preprocessing: Preprocessing,
+) -> Damaged:
+    """Read one photo and make, or read, all its degraded copies."""
+    try:
+        if case.source.error:
+            raise UnreadableImage(case.source.error)
+        data = read_file(case.source.path)
+        image = decode_rgb(data, options.read).image
+        clean = preprocessing(image)
+        files = [read_file(path) for path in case.copies]
+        for degradation in degradations:
+            rng = codecs.rng_for(options.seed, case.source.name, degradation.name)
+            files.append(codecs.degrade(clean if options.order == "crop-first" else image, degradation, rng))
+        views, sizes = [clean], [(len(data), image.width * image.height)]
+        for file, level in zip(files, levels, strict=True):
+            decoded = codecs.decode(file)
+            views.append(decoded if level.order == "crop-first" else preprocessing(decoded))
+            sizes.append((len(file), decoded.width * decoded.height))
+        return Damaged(case, "", np.stack([np.asarray(view) for view in views]), np.array(sizes))
+    except UnreadableImage as error:
+        return Damaged(case, str(error))
+
+
+def read_copies(folder: Path, sources: Sequence[Source], size: int) -> tuple[list[Level], list[tuple[str, ...]]]:
+    """The levels in a folder made by `afd degrade`, and for each source the paths of its copies at these levels.
+
+    A level of photos already cropped to the network's `size` is crop-first. A source without a copy gets a path that
+    does not exist, and so an error of its own.
+
+    Raises:
+        WrongUse: there are no manifests.
+    """
+    levels, paths = [], []
+    for manifest in sorted(folder.glob("*.csv")):
+        made = read_record(manifest)
+        if made is None or made["program"] != "afd degrade":
+            continue
+        with manifest.open(newline="", encoding="utf-8") as file:
+            rows = {row["source"]: row for row in csv.DictReader(file)}
+        first = next(iter(rows.values()))
+        order = "crop-first" if made["settings"]["size"] == size else "compress-first"
+        levels.append(Level(first["codec"], int(first["quality"]), int(first["passes"]), order))
+        paths.append([str(folder / rows.get(printable(source.name), {"path": ""})["path"]) for source in sources])
+    if not levels:
+        raise WrongUse(f"'{folder}' has no manifest of afd degrade in it.")
+    return levels, list(zip(*paths, strict=True))
+
+
+def labels_of(sources: Sequence[Source], labels: Labels) -> list[int | None]:
+    """The class of each source, by the name of its folder below the dataset; None throughout if no folder is a class.
+
+    A folder stands for a class by its WordNet id, its label or its index, never by its position. A label may be given
+    by any of its synonyms, in any case, with `_` or `-` for spaces.
+
+    Raises:
+        WrongUse: some folders are classes and others not, or a name fits two classes: guessing would mislabel photos.
+    """
+    folders = {source.name.rpartition("/")[0].partition("/")[0] for source in sources}
+    found = {folder: _classes_named(folder, labels) for folder in folders}
+    if not any(found.values()):
+        return [None] * len(sources)
+    strangers = sorted(folder for folder, classes in found.items() if not classes)
+    if strangers:
+        names = ", ".join(f"'{folder}'" if folder else "the dataset's own folder" for folder in strangers[:3])
+        raise WrongUse(
+            f"{len(strangers)} of {len(folders)} folders with photos are no class of this backbone: {names}. "
+            "Name each one by WordNet id, label or index, or move it away."
+        )
+    for folder, classes in found.items():
+        if len(classes) > 1:
+            numbers = " or ".join(map(str, sorted(classes)))
+            raise WrongUse(f"The folder '{folder}' could be class {numbers}. Name it by its index.")
+    return [min(found[source.name.partition("/")[0]]) for source in sources]
+
+
+def _classes_named(folder: str, labels: Labels) -> set[int]:
+    """The classes that a folder's name fits: by WordNet id, else by label, else by index."""
+    if folder in labels.wnids:
+        return {labels.wnids.index(folder)}
+    name = _plain(folder)
+    named = {index for index, label in enumerate(labels.names) if name in map(_plain, [label, *label.split(",")])}
+    if not named and name.isdecimal() and int(name) < len(labels.names):
+        return {int(name)}
+    return named
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold().replace("_", " ").replace("-", " ")

@@ -1,0 +1,212 @@
+"""From a file to the pixels a network sees. Every command reads through `read_rgb` and resizes through `Preprocessing`.
+
+What becomes of pixels that are not plain 8-bit RGB:
+
+- EXIF orientation is applied (unless asked not to), and the colours are converted to sRGB by the embedded ICC profile.
+- Transparency is laid over white.
+- 16-bit greys are scaled to 8 bits, not clipped. Floating-point pixels are refused: their white is not defined.
+- CMYK, palettes, greys and bitmaps are converted to RGB.
+- Of an animation or a multi-page file, the first frame is used.
+- A file that ends early is refused, also where part of it could be shown.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import io
+import math
+import os
+import stat
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from afdcli import codecs
+from afdcli.errors import UnreadableImage
+from afdcli.options import ReadOptions
+
+codecs.avif_provider()  # Registers the plugin, where AVIF comes from one.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM") + ("AVIF",) * bool(codecs.avif_provider())
+"""The decoders that are open. Others stay closed: the rarer a decoder, the more often it has had a security hole."""
+Image.init()  # Registers Pillow's own: `open(formats=...)` fails on a format that is not registered yet.
+
+ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a photo with this EXIF orientation upright (EXIF 2.3, tag 274)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One decoded file."""
+
+    image: Image.Image
+    """Upright, sRGB, mode RGB."""
+    format: str
+    """The file's real format, whatever its ending says. A phone's multi-picture file (MPO) is a JPEG."""
+    quality: int | None
+    """JPEG quality factor in 1..100, from the quantisation tables of the last save. None for other formats."""
+    quality_exact: bool | None
+    """Whether the tables are the standard ones at that quality, or it is only the nearest."""
+
+
+def read_rgb(path: str, options: ReadOptions) -> Photo:
+    """Decode the file at `path`.
+
+    Raises:
+        UnreadableImage: for whatever reason there is, in a few words for the user.
+    """
+    return decode_rgb(read_file(path), options)
+
+
+def read_file(path: str) -> bytes:
+    """The bytes of the file at `path`.
+
+    Raises:
+        UnreadableImage: there are none to be had.
+    """
+    try:
+        status = os.stat(path)
+        if stat.S_ISREG(status.st_mode) and status.st_size > 0:
+            return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise UnreadableImage("broken symbolic link" if os.path.islink(path) else "no such file") from None
+    except OSError as error:
+        raise UnreadableImage(_OS_REASONS.get(error.errno or 0, f"cannot be read: {error.strerror}")) from None
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableImage("a folder, not a file")
+    if not stat.S_ISREG(status.st_mode):  # Opening a named pipe would wait for ever.
+        raise UnreadableImage("not a regular file")
+    raise UnreadableImage("the file is empty")
+
+
+_OS_REASONS = {
+    errno.ELOOP: "symbolic link that leads back to itself",
+    errno.EACCES: "no permission to read it",
+    errno.EPERM: "no permission to read it",
+}
+
+
+def decode_rgb(data: bytes, options: ReadOptions) -> Photo:
+    """Decode the contents of a file.
+
+    Raises:
+        UnreadableImage: for whatever reason there is, in a few words for the user.
+    """
+    try:
+        # Warnings are about odd files, and nothing that the caller could act on.
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            warnings.simplefilter("ignore")
+            return _decode(image, options)
+    except UnreadableImage:
+        raise
+    except UnidentifiedImageError:
+        raise UnreadableImage(
+            "not an image, or cut off at its beginning, or of a format that is not supported"
+        ) from None
+    except Image.DecompressionBombError:
+        raise UnreadableImage("more pixels than can be decoded safely (see --max-pixels)") from None
+    except MemoryError:
+        raise UnreadableImage("not enough memory to decode it") from None
+    except Exception as error:  # Decoders raise nearly anything on hostile files, and none of it may end the batch.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadableImage(f"damaged image: {reason}") from error
+
+
+def _decode(image: Image.Image, options: ReadOptions) -> Photo:
+    if image.width * image.height > options.max_pixels:
+        pixels = f"{image.width * image.height:,} pixels"
+        raise UnreadableImage(f"{pixels} are more than the limit of {options.max_pixels:,} (see --max-pixels)")
+    image.load()
+    quality, exact = codecs.jpeg_quality(image.quantization) if hasattr(image, "quantization") else (None, None)
+    rgb = _to_srgb(image)
+    if options.exif == "apply":
+        rgb = _upright(rgb, image)
+    return Photo(rgb, "JPEG" if image.format == "MPO" else str(image.format), quality, exact)
+
+
+def _upright(rgb: Image.Image, image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(ORIENTATION)
+    except Exception:  # A damaged EXIF block does not damage the photo: viewers show it as stored.
+        return rgb
+    return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """`image` in mode RGB and the sRGB colour space, by the policies at the head of this file."""
+    profile = image.info.get("icc_profile")
+    if image.mode == "F":
+        raise UnreadableImage("floating-point pixels; convert it to 8 or 16 bits first")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        levels = np.asarray(image).astype(np.int64).clip(0, 65535)
+        image = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
+    elif image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    if image.mode not in ("L", "CMYK"):  # These two can have profiles of their own kind.
+        image = image.convert("RGB")
+    transform = _srgb_transform(profile, image.mode) if profile else None
+    converted = ImageCms.applyTransform(image, transform) if transform else None
+    return converted or image.convert("RGB")
+
+
+@functools.lru_cache(maxsize=16)  # A folder's photos mostly share one camera's profile.
+def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """The transform from `profile` to sRGB. None where it is sRGB already, is damaged, or is not for this mode."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(source):
+            return None
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (OSError, ImageCms.PyCMSError):
+        return None
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """timm's evaluation transform, on Pillow alone: what a network is fed, up to normalisation."""
+
+    size: int = 224
+    """Side of the square the network sees, in pixels."""
+    crop_pct: float = 0.875
+    """Share of the resized photo's short side that the crop keeps."""
+    interpolation: Image.Resampling = Image.Resampling.BICUBIC
+    squash: bool = False
+    """Resize to a square, giving up the aspect ratio, before cropping."""
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        """Resize the short side to `size / crop_pct` and cut the square from the centre."""
+        short = math.floor(self.size / self.crop_pct)
+        width, height = image.size
+        if self.squash:
+            width, height = short, short
+        elif width <= height:
+            width, height = short, int(short * height / width)
+        else:
+            width, height = int(short * width / height), short
+        if (width, height) != image.size:
+            image = image.resize((width, height), self.interpolation)
+        left, top = round((width - self.size) / 2), round((height - self.size) / 2)
+        return image.crop((left, top, left + self.size, top + self.size))
+
+
+def open_decoders() -> None:
+    """Prepare a process that does nothing but decode: one thread each, and silence.
+
+    libtiff writes its complaints straight to standard error, by the thousand on a bad folder; what matters is in the
+    error of the file's row. The limit on pixels is `ReadOptions.max_pixels`, so Pillow's own, which is lower, goes.
+    """
+    Image.MAX_IMAGE_PIXELS = None
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -1,0 +1,180 @@
+"""`afd classify`: sources in, one prediction for each of them out, in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from afdcli.classifier import DedriftedClassifier, load_classifier
+from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
+from afdcli.files import Source, expand_inputs, find_images, printable
+from afdcli.images import Preprocessing, read_rgb
+from afdcli.options import ClassifyOptions, ReadOptions
+from afdcli.parallel import CRASHED, ordered_map
+from afdcli.results import ResultFile, Row, record
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One source, read. The source travels inside, so that no bad file can shift the names against the predictions."""
+
+    source: Source
+    error: str = ""
+    """Why there are no pixels; empty if there are."""
+    format: str | None = None
+    width: int | None = None
+    """Of the photo as it is shown, so after turning it upright."""
+    height: int | None = None
+    quality: int | None = None
+    quality_exact: bool | None = None
+    pixels: np.ndarray | None = None
+    """(H, W, 3) uint8 in [0, 255], what the network sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What became of one source."""
+
+    sample: Sample
+    """What was read, without the pixels."""
+    classes: tuple[tuple[str, int, float], ...] = ()
+    """(label, index, probability), most probable first; empty where the source could not be read."""
+
+    def row(self, topk: int) -> dict[str, Any]:
+        """The values for `columns(topk)`."""
+        sample = self.sample
+        row: dict[str, Any] = {
+            "path": printable(sample.source.name),
+            "status": "error" if sample.error else "ok",
+            "error": printable(sample.error) or None,
+            "format": sample.format,
+            "width": sample.width,
+            "height": sample.height,
+            "quality": sample.quality,
+            "quality_exact": sample.quality_exact,
+        }
+        for rank in range(1, topk + 1):
+            label, index, probability = self.classes[rank - 1] if self.classes else (None, None, None)
+            row |= {f"label_{rank}": label, f"index_{rank}": index, f"prob_{rank}": probability}
+        return row
+
+
+def columns(topk: int) -> dict[str, type]:
+    """The columns of the result, in order, with the type of their values."""
+    facts = {"path": str, "status": str, "error": str, "format": str, "width": int, "height": int}
+    ranks = {
+        f"{name}_{rank}": kind
+        for rank in range(1, topk + 1)
+        for name, kind in (("label", str), ("index", int), ("prob", float))
+    }
+    return {**facts, "quality": int, "quality_exact": bool, **ranks}
+
+
+class Classification:
+    """One run: go through `rows`, and they are in the output."""
+
+    def __init__(self, options: ClassifyOptions) -> None:
+        """Find the photos, load the classifier, and begin the output, or see what an interrupted run left of it.
+
+        Raises:
+            WrongUse: there are no photos.
+            BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
+            OutputRefused: see `ResultFile`.
+        """
+        self._paths = expand_inputs(options.inputs)
+        self.total = sum(1 for _ in find_images(self._paths))
+        """Photos in all."""
+        if self.total == 0:
+            raise WrongUse(f"There is no image in {', '.join(options.inputs)}.")
+        self._classifier = load_classifier(options.model, options.weights)
+        self.backbone = self._classifier.backbone
+        self._options = options = replace(options, topk=min(options.topk, len(self.backbone.labels.names)))
+        settings = {
+            "backbone": self.backbone.name,
+            "backbone_sha256": self.backbone.fingerprint,
+            "weights": options.weights,
+            "topk": options.topk,
+            **asdict(options.read),
+        }
+        self._file = ResultFile(
+            options.output, columns(options.topk), record("afd classify", settings), resume=options.resume
+        )
+        if self._file.rows < self.total:  # Whole batches only: what went through the network together does so again.
+            self._file.keep(self._file.rows - self._file.rows % options.model.batch_size)
+        self.already = self._file.rows
+        """Photos that an interrupted run had done."""
+
+    def rows(self) -> Iterator[Row]:
+        """A row for every photo, in order, each once it is in the output; those of an interrupted run first.
+
+        Raises:
+            OutputRefused: the photos are not those of the interrupted run.
+        """
+        sources = find_images(self._paths)
+        with self._file as file:
+            for row in file.kept():
+                source = next(sources, None)
+                if source is None or printable(source.name) != row["path"]:
+                    raise OutputRefused(
+                        f"'{file.path}' was begun with other photos: it has '{row['path']}' where there is now "
+                        f"'{source.name if source else 'nothing'}'. Use another --output."
+                    )
+                yield row
+            for batch in classify(sources, self._classifier, self._options):
+                rows = [prediction.row(self._options.topk) for prediction in batch]
+                file.write(rows)
+                yield from rows
+
+
+def classify(
+    sources: Iterable[Source], classifier: DedriftedClassifier, options: ClassifyOptions
+) -> Iterator[list[Prediction]]:
+    """Predictions for `sources`, in their order, a batch at a time; the last batch may be short.
+
+    A source that cannot be read takes its place in its batch, so that a run which begins at the N-th batch gives just
+    what the whole run gives from there on.
+    """
+    samples = ordered_map(
+        partial(load_sample, read=options.read, preprocessing=classifier.backbone.preprocessing),
+        sources,
+        workers=options.workers,
+        ahead=2 * options.model.batch_size,  # While the network works on one batch, the next gets ready.
+        crashed=partial(Sample, error=CRASHED),
+    )
+    while batch := list(islice(samples, options.model.batch_size)):
+        yield _predict(batch, classifier, options.topk)
+
+
+def load_sample(source: Source, read: ReadOptions, preprocessing: Preprocessing) -> Sample:
+    """Read and preprocess one source; what goes wrong with it becomes its `error`."""
+    if source.error:
+        return Sample(source, source.error)
+    try:
+        photo = read_rgb(source.path, read)
+        pixels = np.asarray(preprocessing(photo.image))
+    except UnreadableImage as error:
+        return Sample(source, str(error))
+    size = photo.image.size
+    return Sample(source, "", photo.format, *size, photo.quality, photo.quality_exact, pixels)
+
+
+def _predict(batch: list[Sample], classifier: DedriftedClassifier, topk: int) -> list[Prediction]:
+    pixels = [sample.pixels for sample in batch if sample.pixels is not None]
+    tops = zip(*classifier.top(np.stack(pixels), topk), strict=True) if pixels else iter(())
+    names = classifier.backbone.labels.names
+    predictions = []
+    for sample in batch:
+        classes: tuple[tuple[str, int, float], ...] = ()
+        if sample.pixels is not None:
+            indices, probabilities = next(tops)
+            classes = tuple(
+                (names[index], int(index), round(float(probability), 6))
+                for index, probability in zip(indices, probabilities, strict=True)
+            )
+        predictions.append(Prediction(replace(sample, pixels=None), classes))
+    return predictions

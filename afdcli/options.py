@@ -1,0 +1,223 @@
+"""What each command can be asked for: frozen dataclasses, checked once, for the command line and for Python."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from afdcli.errors import WrongUse
+
+QUALITIES = {"jpeg": range(1, 101), "avif": range(101)}
+"""The qualities each codec takes, best last. JPEG quality 0 is left out: encoders silently take it for 1."""
+SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
+RESULT_ENDINGS = (".csv", ".jsonl", ".parquet")
+DEFAULT_BACKBONE = "tf_efficientnet_lite0"
+MAX_PIXELS = 250_000_000
+"""Larger than any phone's photo (200 megapixels), small enough to decode in 1 GB."""
+
+
+def default_workers() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _at_least(flag: str, value: int, least: int) -> None:
+    if value < least:
+        raise WrongUse(f"{flag} must be {least} or more, not {value}.")
+
+
+def _one_of(flag: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise WrongUse(f"{flag} must be one of {', '.join(choices)}, not '{value}'.")
+
+
+def _check_ending(flag: str, path: Path, endings: tuple[str, ...]) -> None:
+    if path.suffix.lower() not in endings:
+        raise WrongUse(f"{flag} must end in {' or '.join(endings)}, not '{path.name}'.")
+
+
+@dataclass(frozen=True)
+class Compression:
+    """One lossy save: a level of damage."""
+
+    codec: str
+    """`jpeg` or `avif`."""
+    quality: int
+    """The codec's own scale, see `QUALITIES`. The scales of two codecs cannot be compared."""
+    subsampling: str = "4:2:0"
+    """Resolution of the colour channels."""
+
+    def __post_init__(self) -> None:
+        _one_of("The codec", self.codec, tuple(QUALITIES))
+        scale = QUALITIES[self.codec]
+        if self.quality not in scale:
+            raise WrongUse(f"--{self.codec} takes qualities from {scale[0]} to {scale[-1]}, not {self.quality}.")
+        _one_of("--subsampling", self.subsampling, SUBSAMPLINGS)
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """What is done to one image: lossy saves, one after the other. The last one's file is the result."""
+
+    chain: tuple[tuple[Compression, ...], ...]
+    """For each pass the compressions that it is drawn from, uniformly. The last pass has just one."""
+    shift: bool = False
+    """Move the block grid between passes, by an offset drawn for each image."""
+
+    @property
+    def passes(self) -> int:
+        """Lossy saves in all."""
+        return len(self.chain)
+
+    @property
+    def last(self) -> Compression:
+        """The save whose file is the result, and whose quality is in that file's quantisation tables."""
+        return self.chain[-1][0]
+
+    @property
+    def name(self) -> str:
+        """The folder for its results: `jpeg-10`, `jpeg-25-10` (a sequence), `jpeg-10-passes-3` (drawn), `...-shift`."""
+        if all(len(choices) == 1 for choices in self.chain):
+            name = "-".join([self.last.codec, *(str(choices[0].quality) for choices in self.chain)])
+        else:
+            name = f"{self.last.codec}-{self.last.quality}-passes-{self.passes}"
+        return name + "-shift" * (self.shift and self.passes > 1)
+
+
+def degradations(levels: tuple[Compression, ...], passes: int, shift: bool) -> tuple[Degradation, ...]:
+    """Each level as the last of `passes` saves, the earlier ones drawn from the levels of the same codec."""
+    _at_least("--passes", passes, 1)
+    return tuple(
+        Degradation(
+            (tuple(other for other in levels if other.codec == level.codec),) * (passes - 1) + ((level,),), shift
+        )
+        for level in levels
+    )
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How image files become pixels: the same for every command."""
+
+    exif: str = "apply"
+    """`apply` turns each photo upright by its EXIF orientation, `ignore` takes the pixels as stored."""
+    max_pixels: int = MAX_PIXELS
+    """Images with more pixels are refused, unread: a small file can claim to be huge (decompression bomb)."""
+
+    def __post_init__(self) -> None:
+        _one_of("--exif", self.exif, ("apply", "ignore"))
+        _at_least("--max-pixels", self.max_pixels, 1)
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which classifier, and where it runs."""
+
+    backbone: str = DEFAULT_BACKBONE
+    """A timm model name. The default's weights are installed with afd."""
+    backbone_checkpoint: Path | None = None
+    """Weights for `backbone`: .safetensors, or .pth without pickled code. None: the installed or downloaded ones."""
+    device: str = "auto"
+    """`auto` (a GPU where there is one), or a torch device such as `cpu`, `cuda:1`, `mps`."""
+    batch_size: int = 32
+    """Images that go through the network together."""
+
+    def __post_init__(self) -> None:
+        _at_least("--batch-size", self.batch_size, 1)
+
+
+@dataclass(frozen=True)
+class ClassifyOptions:
+    """`afd classify`."""
+
+    inputs: tuple[str, ...]
+    """Folders (searched recursively), files and glob patterns; `-` reads a list of them from standard input."""
+    output: Path = Path("predictions.csv")
+    """Where the rows go; the ending chooses CSV, JSON Lines or Parquet."""
+    topk: int = 5
+    """Classes reported for each image, most probable first."""
+    weights: str = "auto"
+    """The de-drifting module: `auto` (the one shipped for the backbone, if any) or `none`."""
+    resume: bool = False
+    """Go on with an interrupted `output` instead of starting anew."""
+    model: ModelOptions = ModelOptions()
+    read: ReadOptions = ReadOptions()
+    workers: int = default_workers()
+    """Processes that decode. 0 decodes in this one."""
+
+    def __post_init__(self) -> None:
+        if not self.inputs:
+            raise WrongUse("Name at least one folder, file or pattern to classify, or - for a list on standard input.")
+        _check_ending("--output", self.output, RESULT_ENDINGS)
+        _at_least("--topk", self.topk, 1)
+        _at_least("--workers", self.workers, 0)
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """`afd evaluate`."""
+
+    dataset: Path
+    """A folder with one folder a class, named by WordNet id, label or index; or unlabelled photos."""
+    output: Path = Path("accuracy.csv")
+    levels: tuple[Compression, ...] = ()
+    """The damage to measure, each level a row. The undamaged photos are always the first row."""
+    passes: tuple[int, ...] = (1,)
+    """How often an image is compressed, each count a row: the last time at the row's quality, before that at
+    qualities drawn from the codec's levels (AFD, Table VI)."""
+    shift: bool = False
+    """Move the block grid between passes."""
+    order: str = "crop-first"
+    """`crop-first` compresses the network's input (ImageNet-C), `compress-first` the photo at its own size."""
+    degraded: Path | None = None
+    """Read the levels from this folder made by `afd degrade` from `dataset`, instead of compressing here."""
+    weights: tuple[str, ...] = ("none",)
+    """De-drifting modules to compare, on the same compressed bytes."""
+    seed: int = 0
+    """Of the drawn qualities and grid shifts."""
+    model: ModelOptions = ModelOptions()
+    read: ReadOptions = ReadOptions()
+    workers: int = default_workers()
+    """Processes that decode and compress. 0 works in this one."""
+
+    def __post_init__(self) -> None:
+        _check_ending("--output", self.output, (".csv",))
+        _one_of("--order", self.order, ("crop-first", "compress-first"))
+        _at_least("--workers", self.workers, 0)
+        for count in self.passes:
+            _at_least("--passes", count, 1)
+        if not self.passes or not self.weights:
+            raise WrongUse("--passes and --weights take at least one value.")
+        if self.degraded is not None and (self.levels or self.passes != (1,)):
+            raise WrongUse("--degraded brings its own levels: leave out --jpeg, --avif and --passes.")
+        if len(set(self.levels)) < len(self.levels) or len(set(self.passes)) < len(self.passes):
+            raise WrongUse("--jpeg, --avif and --passes take each value once.")
+
+
+@dataclass(frozen=True)
+class DegradeOptions:
+    """`afd degrade`."""
+
+    source: Path
+    """A folder (searched recursively) or one file. Never written to."""
+    destination: Path
+    """Gets one folder and one manifest for each degradation."""
+    degradations: tuple[Degradation, ...]
+    """The damage, each to its own folder."""
+    size: int | None = None
+    """First resize and crop each photo to this square, as networks do. None: compress at the photo's own size."""
+    seed: int = 0
+    """Of the drawn qualities and grid shifts."""
+    read: ReadOptions = ReadOptions()
+    workers: int = default_workers()
+    """Processes that decode and compress. 0 works in this one."""
+
+    def __post_init__(self) -> None:
+        if not self.degradations:
+            raise WrongUse("Say how to degrade: --qf 10, --avif 30 or --qf-sequence 25,10,7.")
+        if len({degradation.name for degradation in self.degradations}) < len(self.degradations):
+            raise WrongUse("Two of the degradations asked for are the same. Name each once.")
+        if self.size is not None:
+            _at_least("--size", self.size, 1)
+        _at_least("--workers", self.workers, 0)

@@ -1,0 +1,111 @@
+"""Work on many files in several processes, in order, in little memory, and unharmed by a file that kills a decoder."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import TypeVar
+
+from afdcli.images import open_decoders
+
+CRASHED = "damaged image: its decoder crashed, or ran out of memory"
+"""The error of a source on which a process died."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def ordered_map(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    workers: int,
+    ahead: int,
+    crashed: Callable[[Item], Result],
+) -> Iterator[Result]:
+    """`function` of each item, in the order of the items, worked out by `workers` processes (0: by this one).
+
+    At most `ahead` items are taken from `items` before their turn. An exception of `function` is raised here. An item
+    on which a process dies (a decoder's crash, the system's memory killer) gives `crashed(item)`.
+    """
+    if workers == 0:
+        yield from map(function, items)
+        return
+    items = iter(items)
+    pool = _pool(workers)
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    try:
+        while True:
+            for item in islice(items, ahead - len(waiting)):
+                waiting.append((item, _submit(pool, function, item)))
+            if not waiting:
+                return
+            item, future = waiting[0]
+            try:
+                result = future.result()
+            except BrokenProcessPool:
+                # Nobody says which item it was, so each one without a result has a process to itself.
+                pool.shutdown()
+                pool = _pool(workers)
+                waiting = deque((item, _isolated(function, item, future, crashed)) for item, future in waiting)
+                continue
+            waiting.popleft()
+            yield result
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # Forking this process is unsafe once torch has started threads; a server that never had any can be forked.
+    method = "spawn" if sys.platform == "win32" else "forkserver"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload([__name__])
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+
+
+def _submit(pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: Item) -> Future[Result]:
+    try:
+        return pool.submit(function, item)
+    except BrokenProcessPool as error:
+        future: Future[Result] = Future()
+        future.set_exception(error)
+        return future
+
+
+def _isolated(
+    function: Callable[[Item], Result], item: Item, future: Future[Result], crashed: Callable[[Item], Result]
+) -> Future[Result]:
+    """`future` if it has a result, else a finished one, worked out in a process of its own."""
+    if not isinstance(future.exception(), BrokenProcessPool):
+        return future
+    done: Future[Result] = Future()
+    with _pool(1) as pool:
+        try:
+            done.set_result(pool.submit(function, item).result())
+        except BrokenProcessPool:
+            done.set_result(crashed(item))
+    return done
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent answers it.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    open_decoders()
+
+
+def _end_with_parent() -> None:
+    """Without this, a worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
