@@ -45,6 +45,9 @@ BackboneCheckpoint = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=MODEL)]
 BatchSize = Annotated[int, typer.Option(help="Images that go through the network together.", rich_help_panel=MODEL)]
 Exif = Annotated[str, typer.Option(help="EXIF orientation: apply or ignore.", rich_help_panel=READING)]
+Icc = Annotated[
+    str, typer.Option(help="Embedded colour profile: apply (convert to sRGB) or ignore.", rich_help_panel=READING)
+]
 MaxPixels = Annotated[int, typer.Option(help="Refuse images with more pixels.", rich_help_panel=READING)]
 Workers = Annotated[int, typer.Option(help="Processes that decode.", rich_help_panel=READING)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong.")]
@@ -68,7 +71,7 @@ def main() -> None:
 def classify(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="PATH...", help="Folders, files or patterns; - reads a list.", show_default=False),
+        typer.Argument(metavar="PATH", help="Folders, files or patterns; - reads a list.", show_default=False),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A .csv, .jsonl or .parquet file.")
@@ -82,13 +85,14 @@ def classify(
     device: Device = "auto",
     batch_size: BatchSize = ModelOptions.batch_size,
     exif: Exif = "apply",
+    icc: Icc = "ignore",
     max_pixels: MaxPixels = MAX_PIXELS,
     workers: Workers = WORKERS,
 ) -> None:
     """Classify photos: one row for every file, readable or not."""
     model = ModelOptions(backbone, backbone_checkpoint, device, batch_size)
     options = ClassifyOptions(
-        tuple(inputs), output, topk, weights, resume, model, ReadOptions(exif, max_pixels), workers
+        tuple(inputs), output, topk, weights, resume, model, ReadOptions(exif, icc, max_pixels), workers
     )
     raise typer.Exit(_classify(options, quiet))
 
@@ -133,6 +137,7 @@ def evaluate(
     device: Device = "auto",
     batch_size: BatchSize = ModelOptions.batch_size,
     exif: Exif = "apply",
+    icc: Icc = "ignore",
     max_pixels: MaxPixels = MAX_PIXELS,
     workers: Workers = WORKERS,
 ) -> None:
@@ -150,7 +155,7 @@ def evaluate(
         weights=tuple(weights.split(",")),
         seed=seed,
         model=ModelOptions(backbone, backbone_checkpoint, device, batch_size),
-        read=ReadOptions(exif, max_pixels),
+        read=ReadOptions(exif, icc, max_pixels),
         workers=workers,
     )
     raise typer.Exit(_evaluate(options, quiet))
@@ -192,6 +197,7 @@ def degrade(
     seed: Seed = 0,
     quiet: Quiet = False,
     exif: Exif = "apply",
+    icc: Icc = "apply",
     max_pixels: MaxPixels = MAX_PIXELS,
     workers: Workers = WORKERS,
 ) -> None:
@@ -202,7 +208,7 @@ def degrade(
     if qf_sequence:
         sequence = _numbers("--qf-sequence", qf_sequence)
         wanted += (Degradation(tuple((Compression("jpeg", quality, subsampling),) for quality in sequence), shift),)
-    read = ReadOptions(exif, max_pixels)
+    read = ReadOptions(exif, icc, max_pixels)
     raise typer.Exit(_degrade(DegradeOptions(source, destination, wanted, size, seed, read, workers), quiet))
 
 

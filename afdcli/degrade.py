@@ -133,6 +133,7 @@ def _open_manifest(options: DegradeOptions, degradation: Degradation) -> ResultF
         "size": options.size,
         "seed": options.seed,
         "exif": options.read.exif,
+        "icc": options.read.icc,
         "encoder": codecs.versions()[degradation.last.codec],
     }
     try:

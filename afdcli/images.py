@@ -2,7 +2,7 @@
 
 What becomes of pixels that are not plain 8-bit RGB:
 
-- EXIF orientation is applied (unless asked not to), and the colours are converted to sRGB by the embedded ICC profile.
+- EXIF orientation and the embedded ICC profile are applied or ignored, as `ReadOptions` say.
 - Transparency is laid over white.
 - 16-bit greys are scaled to 8 bits, not clipped. Floating-point pixels are refused: their white is not defined.
 - CMYK, palettes, greys and bitmaps are converted to RGB.
@@ -52,7 +52,7 @@ class Photo:
     """One decoded file."""
 
     image: Image.Image
-    """Upright, sRGB, mode RGB."""
+    """Mode RGB."""
     format: str
     """The file's real format, whatever its ending says. A phone's multi-picture file (MPO) is a JPEG."""
     quality: int | None
@@ -130,7 +130,7 @@ def _decode(image: Image.Image, options: ReadOptions) -> Photo:
         raise UnreadableImage(f"{pixels} are more than the limit of {options.max_pixels:,} (see --max-pixels)")
     image.load()
     quality, exact = codecs.jpeg_quality(image.quantization) if hasattr(image, "quantization") else (None, None)
-    rgb = _to_srgb(image)
+    rgb = _to_rgb(image, image.info.get("icc_profile") if options.icc == "apply" else None)
     if options.exif == "apply":
         rgb = _upright(rgb, image)
     return Photo(rgb, "JPEG" if image.format == "MPO" else str(image.format), quality, exact)
@@ -144,9 +144,8 @@ def _upright(rgb: Image.Image, image: Image.Image) -> Image.Image:
     return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """`image` in mode RGB and the sRGB colour space, by the policies at the head of this file."""
-    profile = image.info.get("icc_profile")
+def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """`image` in mode RGB, by the policies at the head of this file; in sRGB, if `profile` says what its colours are."""
     if image.mode == "F":
         raise UnreadableImage("floating-point pixels; convert it to 8 or 16 bits first")
     if image.mode == "I" or image.mode.startswith("I;16"):

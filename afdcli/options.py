@@ -52,7 +52,7 @@ class Compression:
         _one_of("The codec", self.codec, tuple(QUALITIES))
         scale = QUALITIES[self.codec]
         if self.quality not in scale:
-            raise WrongUse(f"--{self.codec} takes qualities from {scale[0]} to {scale[-1]}, not {self.quality}.")
+            raise WrongUse(f"{self.codec.upper()} takes qualities from {scale[0]} to {scale[-1]}, not {self.quality}.")
         _one_of("--subsampling", self.subsampling, SUBSAMPLINGS)
 
 
@@ -102,11 +102,15 @@ class ReadOptions:
 
     exif: str = "apply"
     """`apply` turns each photo upright by its EXIF orientation, `ignore` takes the pixels as stored."""
+    icc: str = "ignore"
+    """`ignore` takes the colours as stored, as networks are trained and published figures are measured; `apply`
+    converts them to sRGB by the embedded profile, as viewers show them."""
     max_pixels: int = MAX_PIXELS
     """Images with more pixels are refused, unread: a small file can claim to be huge (decompression bomb)."""
 
     def __post_init__(self) -> None:
         _one_of("--exif", self.exif, ("apply", "ignore"))
+        _one_of("--icc", self.icc, ("apply", "ignore"))
         _at_least("--max-pixels", self.max_pixels, 1)
 
 
@@ -209,7 +213,8 @@ class DegradeOptions:
     """First resize and crop each photo to this square, as networks do. None: compress at the photo's own size."""
     seed: int = 0
     """Of the drawn qualities and grid shifts."""
-    read: ReadOptions = ReadOptions()
+    read: ReadOptions = ReadOptions(icc="apply")
+    """A copy has no profile, so by default its colours are made those of sRGB, and look the same."""
     workers: int = default_workers()
     """Processes that decode and compress. 0 works in this one."""
 
