@@ -70,16 +70,41 @@ class Labels:
     """WordNet ids, for classes that have them."""
 
 
+TAPS = {"stem": None, "stage1": 4, "stage2": 8}
+"""Where a backbone can be cut: after its stem, or after its last layer at 1/4 or 1/8 of the image's resolution."""
+
+FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "ByobNet": (("stem",), ("stages", "final_conv")),
+    "ConvNeXt": (("stem",), ("stages", "norm_pre")),
+    "EfficientNet": (("conv_stem", "bn1"), ("blocks", "conv_head", "bn2")),
+    "MobileNetV3": (("conv_stem", "bn1"), ("blocks",)),
+    "ResNet": (("conv1", "bn1", "act1"), ("maxpool", "layer1", "layer2", "layer3", "layer4")),
+}
+"""timm's class -> the children that are its stem, and those that follow, up to `forward_head`; `blocks` and `stages`
+are sequences. Vision transformers are cut by `_PatchEmbedding` and `_Transformer`."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A model cut in two: `tail(stem(x))` is just `model(x)`."""
+
+    stem: nn.Module
+    """(B, 3, H, W) normalised -> (B, channels, h, w) features."""
+    tail: nn.Module
+    """Features -> (B, classes) logits."""
+    channels: int
+    reduction: int
+    """H / h."""
+
+
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen classifier, cut in two where a de-drifting module can go: stem | module | tail."""
+    """A frozen classifier with all that is needed to use it."""
 
     name: str
     """timm's name of the architecture."""
-    stem: nn.Module
-    """(B, 3, H, W) normalised -> features. The identity while no module is plugged in."""
-    tail: nn.Module
-    """Features -> (B, classes) logits."""
+    model: nn.Module
+    """(B, 3, H, W) normalised -> (B, classes) logits."""
     preprocessing: Preprocessing
     mean: tuple[float, ...]
     """Of each channel, for pixels in [0, 1]."""
@@ -115,14 +140,88 @@ def load_backbone(name: str, checkpoint: Path | None = None) -> Backbone:
     config = resolve_data_config({}, model=model)
     return Backbone(
         name=name,
-        stem=nn.Identity(),
-        tail=model,
+        model=model,
         preprocessing=_preprocessing(name, config),
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),
         labels=labels or _labels(model),
         fingerprint=_fingerprint(model.state_dict()),
     )
+
+
+def split(backbone: Backbone, tap: str) -> Split:
+    """Cut `backbone` at `tap`, one of `TAPS`. Both parts share its weights.
+
+    Raises:
+        UnsupportedBackbone: it has no such place, or its family is not known here.
+    """
+    model: Any = backbone.model
+    family = type(model).__name__
+    if family == "VisionTransformer":
+        if tap != "stem":
+            raise UnsupportedBackbone(f"{backbone.name} is a transformer, and can be cut only at 'stem'.")
+        grid = model.patch_embed.grid_size
+        embedding = _PatchEmbedding(model.patch_embed, grid)
+        return Split(embedding, _Transformer(model), model.embed_dim, round(backbone.preprocessing.size / grid[0]))
+    if family not in FAMILIES:
+        raise UnsupportedBackbone(f"{backbone.name} cannot be cut at '{tap}': its family, {family}, is not known here.")
+    first, rest = FAMILIES[family]
+    steps = [*first, *(step for name in rest for step in _steps(model, name))]
+    if TAPS[tap] is None:
+        cut = len(first)
+    else:
+        places = [info["module"] for info in model.feature_info if info["reduction"] == TAPS[tap]]
+        if not places:
+            raise UnsupportedBackbone(f"{backbone.name} has no layers at 1/{TAPS[tap]} of the resolution for '{tap}'.")
+        cut = steps.index(places[-1]) + 1
+    layers = [model.get_submodule(step) for step in steps]
+    stem = nn.Sequential(*layers[:cut])
+    size = backbone.preprocessing.size
+    with torch.inference_mode():
+        _, channels, height, _ = stem(torch.zeros(1, 3, size, size)).shape
+    return Split(stem, _Tail(layers[cut:], model), channels, round(size / height))
+
+
+def _steps(model: nn.Module, name: str) -> list[str]:
+    child = model.get_submodule(name)
+    return [f"{name}.{i}" for i in range(len(child))] if name in ("blocks", "stages") else [name]  # type: ignore[arg-type]
+
+
+class _Tail(nn.Module):
+    """The layers after the tap, then the model's own head."""
+
+    def __init__(self, layers: list[nn.Module], model: Any) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+        self.model = model
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.model.forward_head(self.layers(features))  # type: ignore[no-any-return]
+
+
+class _PatchEmbedding(nn.Module):
+    """A vision transformer's patch tokens, as a map."""
+
+    def __init__(self, embed: nn.Module, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.embed = embed
+        self.grid = grid
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.embed(images).mT.unflatten(2, self.grid)  # type: ignore[no-any-return]
+
+
+class _Transformer(nn.Module):
+    """What follows the patch tokens, as in timm's `forward_features`."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Tensor) -> Tensor:
+        model = self.model
+        tokens = model.patch_drop(model._pos_embed(features.flatten(2).mT))
+        return model.forward_head(model.norm(model.blocks(model.norm_pre(tokens))))  # type: ignore[no-any-return]
 
 
 def _packaged_file(name: str) -> Path:

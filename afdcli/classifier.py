@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from afdcli.backbones import Backbone, load_backbone
+from afdcli.backbones import Backbone, load_backbone, split
 from afdcli.errors import WrongUse
 from afdcli.options import ModelOptions
 
@@ -17,12 +17,14 @@ class DedriftedClassifier(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: Backbone, module: nn.Module | None = None) -> None:
+    def __init__(self, backbone: Backbone, module: nn.Module | None = None, tap: str = "stem") -> None:
+        """`module`, if there is one, takes the features at `tap`, and the images, and gives the features mended."""
         super().__init__()
         self.backbone = backbone
-        self.stem = backbone.stem
         self.module = module
-        self.tail = backbone.tail
+        cut = split(backbone, tap) if module is not None else None
+        self.stem = cut.stem if cut else nn.Identity()
+        self.tail = cut.tail if cut else backbone.model
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1), persistent=False)
 

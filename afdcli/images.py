@@ -145,7 +145,7 @@ def _upright(rgb: Image.Image, image: Image.Image) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """`image` in mode RGB, by the policies at the head of this file; in sRGB, if `profile` says what its colours are."""
+    """`image` in mode RGB, by the policies at the head of this file; in sRGB, if there is a `profile`."""
     if image.mode == "F":
         raise UnreadableImage("floating-point pixels; convert it to 8 or 16 bits first")
     if image.mode == "I" or image.mode.startswith("I;16"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median_low
+from typing import Literal
 
 from rich import box
 from rich.console import Console
@@ -29,8 +31,9 @@ ROWS_SHOWN = 20
 """A run of no more photos shows all its predictions."""
 
 # Lines are never wrapped to an invented width: in a pipe, one sentence stays one line.
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+WIDTH_IN_A_PIPE = 160
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE)
+err = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
 def visible(name: str) -> str:
@@ -196,9 +199,13 @@ def show_copies(options: DegradeOptions, tracker: Tracker) -> None:
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], left: int = 1) -> None:
     """Print a table; the first `left` columns hold text, the others numbers."""
+    cells = [["" if value is None else visible(str(value)) for value in row] for row in rows]
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for index, head in enumerate(heads):
-        grid.add_column(head, justify="left" if index < left else "right", overflow="ellipsis", no_wrap=True)
-    for row in rows:
-        grid.add_row(*(Text("" if value is None else visible(str(value))) for value in row))
+        # Where the terminal is narrow, only the first column, with the paths, is cut short.
+        width = max(map(len, [head, *(row[index] for row in cells)])) if index else None
+        justify: Literal["left", "right"] = "left" if index < left else "right"
+        grid.add_column(head, justify=justify, min_width=width, overflow="ellipsis", no_wrap=True)
+    for row in cells:
+        grid.add_row(*map(Text, row))
     out.print(grid)

@@ -19,7 +19,7 @@ from afdcli.backbones import load_backbone  # noqa: E402
 
 folder, out = sys.argv[1:]
 model = timm.create_model("tf_efficientnet_lite0").eval()
-model.load_state_dict(load_backbone("tf_efficientnet_lite0").tail.state_dict())
+model.load_state_dict(load_backbone("tf_efficientnet_lite0").model.state_dict())
 config = resolve_model_data_config(model)
 dataset = create_dataset("", root=folder)
 loader = create_loader(

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+import torch
+from scipy.fft import dctn
+from torch import nn
+
+from afdcli.methods.afd import ZIGZAG, AFDConfig, AFDModule, BlockDCT, RepConv
+
+
+def test_zigzag_begins_as_in_the_jpeg_standard() -> None:
+    assert ZIGZAG[:15] == [0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4]
+    assert sorted(ZIGZAG) == list(range(64))
+
+
+def test_block_dct_is_scipys_on_every_block() -> None:
+    images = torch.rand(2, 3, 24, 16)
+    coefficients = BlockDCT()(images).numpy()
+    red, green, blue = images.double().numpy().transpose(1, 0, 2, 3)
+    colours = [
+        0.299 * red + 0.587 * green + 0.114 * blue - 0.5,
+        -0.168736 * red - 0.331264 * green + 0.5 * blue,
+        0.5 * red - 0.418688 * green - 0.081312 * blue,
+    ]
+    for number, colour in enumerate(colours):
+        for row in range(3):
+            for column in range(2):
+                block = colour[:, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
+                expected = dctn(block, axes=(1, 2), norm="ortho").reshape(2, 64)[:, ZIGZAG]
+                np.testing.assert_allclose(
+                    coefficients[:, 64 * number : 64 * number + 64, row, column], expected, atol=1e-5
+                )
+
+
+def test_block_dct_continues_a_side_that_is_no_multiple_of_8() -> None:
+    images = torch.rand(1, 3, 11, 8)
+    continued = torch.cat([images, images[:, :, -1:].expand(-1, -1, 5, -1)], 2)
+    torch.testing.assert_close(BlockDCT()(images), BlockDCT()(continued))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (9, 12)])
+def test_repconv_folds_exactly_borders_included(size: tuple[int, int]) -> None:
+    block = RepConv(4, 6).double()
+    for parameter in block.parameters():
+        nn.init.normal_(parameter)  # biases too: at the border they are what goes wrong
+    x = torch.randn(2, 4, *size, dtype=torch.float64)
+    torch.testing.assert_close(block.folded()(x), block(x), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        AFDConfig(24),
+        AFDConfig(24, width=8, depth=3),
+        AFDConfig(24, stride=2),
+        AFDConfig(24, depth=0),
+        AFDConfig(24, pooled=True),
+    ],
+)
+def test_module_keeps_the_features_shape_at_any_size_and_learns_in_every_weight(config: AFDConfig) -> None:
+    module = AFDModule(config)
+    features, images = torch.randn(2, 24, 27, 31), torch.rand(2, 3, 107, 122)
+    mended = module(features, images)
+    assert mended.shape == features.shape
+    mended.square().mean().backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in module.parameters())
+
+
+def test_drift_map_is_between_0_and_1_and_follows_the_place() -> None:
+    module = AFDModule(AFDConfig(8))
+    images = torch.zeros(1, 3, 64, 64)
+    images[..., 32:] = torch.rand(1, 3, 64, 32)
+    drift = module.drift(images, (16, 16))
+    assert drift.shape == (1, 1, 16, 16)
+    assert drift.min() > 0 and drift.max() < 1
+    assert drift[..., :6].std() < drift[..., 10:].std()
+
+
+def test_pooled_drift_has_one_value_a_channel() -> None:
+    assert AFDModule(AFDConfig(8, pooled=True)).drift(torch.rand(2, 3, 64, 64), (16, 16)).shape == (2, 8, 1, 1)
+
+
+def test_module_runs_in_bfloat16_and_channels_last() -> None:
+    module = AFDModule(AFDConfig(8)).to(memory_format=torch.channels_last)
+    features = torch.randn(1, 8, 14, 14).to(memory_format=torch.channels_last)
+    images = torch.rand(1, 3, 56, 56)
+    with torch.autocast("cpu", torch.bfloat16):
+        mended = module(features, images)
+    torch.testing.assert_close(mended.float(), module(features, images), rtol=0.1, atol=0.1)
