@@ -6,7 +6,7 @@ import glob
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from afdcli.errors import WrongUse
 
@@ -40,7 +40,7 @@ def expand_inputs(inputs: Sequence[str]) -> list[str]:
     for text in inputs:
         if text == "-":
             listed = sys.stdin.buffer.read()
-            lines = listed.split(b"\0") if b"\0" in listed else listed.splitlines()
+            lines = listed.split(b"\0") if b"\0" in listed else listed.replace(b"\r\n", b"\n").split(b"\n")
             paths += [os.fsdecode(line) for line in lines if line]
         elif os.path.lexists(text):
             paths.append(text)
@@ -48,7 +48,8 @@ def expand_inputs(inputs: Sequence[str]) -> list[str]:
             matches = sorted(glob.glob(text, recursive=True))
             if not matches:
                 raise WrongUse(f"No file matches '{printable(text)}'.")
-            paths += matches
+            # `**` matches the files in a folder as well as the folder, which would be searched again.
+            paths += [path for path in matches if "**" not in text or not os.path.isdir(path)]
         else:
             raise WrongUse(f"There is no file or folder '{printable(text)}'. Check the spelling.")
     return paths
@@ -63,37 +64,64 @@ def find_images(paths: Sequence[str]) -> Iterator[Source]:
     alone = len(paths) == 1
     for path in paths:
         if os.path.isdir(path):
-            yield from _search(path, "" if alone else path.rstrip("/") + "/", ())
+            yield from _search(_Folder(path, "" if alone else path.rstrip("/") + "/"))
         else:
             yield Source(path, os.path.basename(path) if alone else path)
 
 
-def _search(folder: str, prefix: str, parents: tuple[tuple[int, int], ...]) -> Iterator[Source]:
-    """The images below `folder`, whose own parents are known by (device, inode)."""
-    try:
-        status = os.stat(folder)
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError as error:
-        yield Source(folder, prefix.rstrip("/") or folder, f"folder cannot be read: {error.strerror}")
-        return
-    parents += ((status.st_dev, status.st_ino),)
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        name = prefix + entry.name
-        is_image = os.path.splitext(entry.name)[1].lower() in IMAGE_ENDINGS
-        # Asking a plain file nothing saves one system call for each photo.
-        if not (entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry.path))):
-            if is_image:
-                yield Source(entry.path, name)
-            continue
-        if is_image:
-            yield Source(entry.path, name, "a folder, not a file")
-        if entry.is_symlink() and _identity(entry.path) in parents:
-            yield Source(entry.path, name, "symbolic link to a folder that contains it")
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    path: str
+    prefix: str
+    """What the names in it begin with."""
+    parents: tuple[tuple[int, int], ...] = ()
+    """The folders around it, by (device, inode)."""
+
+
+def _search(root: _Folder) -> Iterator[Source]:
+    """The images below `root`. Folders can be nested deeper than calls, so this keeps a stack of its own."""
+    stack = [_entries(root)]
+    while stack:
+        entry = next(stack[-1], None)
+        if entry is None:
+            stack.pop()
+        elif isinstance(entry, _Folder):
+            stack.append(_entries(entry))
         else:
-            yield from _search(entry.path, name + "/", parents)
+            yield entry
+
+
+def _entries(folder: _Folder) -> Iterator[Source | _Folder]:
+    """The images and folders in `folder`, in order of name."""
+    try:
+        here = _identity(folder.path)
+        with os.scandir(folder.path) as listing:
+            # Names alone are kept, of what counts. Asking a plain file nothing saves a system call for each photo.
+            found = sorted(
+                (entry.name, entry.is_dir(follow_symlinks=False), entry.is_symlink())
+                for entry in listing
+                if not entry.name.startswith(".")
+                and (_is_image(entry.name) or not entry.is_file(follow_symlinks=False))
+            )
+    except OSError as error:
+        yield Source(folder.path, folder.prefix.rstrip("/") or folder.path, f"folder cannot be read: {error.strerror}")
+        return
+    for name, is_folder, is_link in found:
+        source = Source(os.path.join(folder.path, name), folder.prefix + name)
+        if not (is_folder or (is_link and os.path.isdir(source.path))):
+            if _is_image(name):
+                yield source
+            continue
+        if _is_image(name):
+            yield replace(source, error="a folder, not a file")
+        if is_link and _identity(source.path) in (*folder.parents, here):
+            yield replace(source, error="symbolic link to a folder that contains it")
+        else:
+            yield _Folder(source.path, source.name + "/", (*folder.parents, here))
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_ENDINGS
 
 
 def _identity(path: str) -> tuple[int, int]:

@@ -4,7 +4,8 @@ What becomes of pixels that are not plain 8-bit RGB:
 
 - EXIF orientation and the embedded ICC profile are applied or ignored, as `ReadOptions` say.
 - Transparency is laid over white.
-- 16-bit greys are scaled to 8 bits, not clipped. Floating-point pixels are refused: their white is not defined.
+- 16-bit greys are scaled to 8 bits, not clipped; 32-bit ones are taken for 16-bit ones.
+- Floating-point pixels are refused: their white is not defined.
 - CMYK, palettes, greys and bitmaps are converted to RGB.
 - Of an animation or a multi-page file, the first frame is used.
 - A file that ends early is refused, also where part of it could be shown.
@@ -17,8 +18,11 @@ import functools
 import io
 import math
 import os
+import re
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +49,10 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What turns a photo with this EXIF orientation upright (EXIF 2.3, tag 274)."""
+
+
+AS_STORED = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+"""What undoes that; the other turns undo themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +113,7 @@ def decode_rgb(data: bytes, options: ReadOptions) -> Photo:
         UnreadableImage: for whatever reason there is, in a few words for the user.
     """
     try:
-        # Warnings are about odd files, and nothing that the caller could act on.
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            warnings.simplefilter("ignore")
+        with _unhampered_pillow(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return _decode(image, options)
     except UnreadableImage:
         raise
@@ -120,18 +126,36 @@ def decode_rgb(data: bytes, options: ReadOptions) -> Photo:
     except MemoryError:
         raise UnreadableImage("not enough memory to decode it") from None
     except Exception as error:  # Decoders raise nearly anything on hostile files, and none of it may end the batch.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UnreadableImage(f"damaged image: {reason}") from error
+        # Pillow's own words are good, up to where they quote the file's bytes; Python's are for programmers.
+        words = " ".join(str(error).split()) if isinstance(error, OSError | SyntaxError) else ""
+        words = re.split(r""" ?\(?\w* ?b['"]""", words)[0].rstrip(" :(")
+        raise UnreadableImage(f"damaged image: {words or 'its contents make no sense'}") from error
+
+
+@contextmanager
+def _unhampered_pillow() -> Iterator[None]:
+    """Silence warnings, which nobody could act on, and lift Pillow's limit on pixels: `ReadOptions` have their own."""
+    limit = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _decode(image: Image.Image, options: ReadOptions) -> Photo:
     if image.width * image.height > options.max_pixels:
         pixels = f"{image.width * image.height:,} pixels"
         raise UnreadableImage(f"{pixels} are more than the limit of {options.max_pixels:,} (see --max-pixels)")
+    stored = image.getexif().get(ORIENTATION) if image.format == "TIFF" else None
     image.load()
     quality, exact = codecs.jpeg_quality(image.quantization) if hasattr(image, "quantization") else (None, None)
     rgb = _to_rgb(image, image.info.get("icc_profile") if options.icc == "apply" else None)
-    if options.exif == "apply":
+    if stored in UPRIGHT:  # Pillow has turned a TIFF upright by now, asked or not.
+        rgb = rgb if options.exif == "apply" else rgb.transpose(AS_STORED.get(stored, UPRIGHT[stored]))
+    elif options.exif == "apply":
         rgb = _upright(rgb, image)
     return Photo(rgb, "JPEG" if image.format == "MPO" else str(image.format), quality, exact)
 
@@ -150,6 +174,8 @@ def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         raise UnreadableImage("floating-point pixels; convert it to 8 or 16 bits first")
     if image.mode == "I" or image.mode.startswith("I;16"):
         levels = np.asarray(image).astype(np.int64).clip(0, 65535)
+        if "transparency" in image.info:
+            levels[levels == image.info["transparency"]] = 65535
         image = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
     elif image.has_transparency_data:
         rgba = image.convert("RGBA")
@@ -169,8 +195,13 @@ def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | N
         if "sRGB" in ImageCms.getProfileDescription(source):
             return None
         return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
-    except (OSError, ImageCms.PyCMSError):
+    except (OSError, TypeError, ImageCms.PyCMSError):
         return None
+
+
+LONGEST = 100
+"""Of an image with sides further apart than this, only what the crop keeps is resized: a strip of 1 x 60,000 pixels
+would fill the memory otherwise. Rounding may then differ from timm's by a level of 255."""
 
 
 @dataclass(frozen=True)
@@ -195,17 +226,20 @@ class Preprocessing:
             width, height = short, int(short * height / width)
         else:
             width, height = int(short * width / height), short
-        if (width, height) != image.size:
-            image = image.resize((width, height), self.interpolation)
         left, top = round((width - self.size) / 2), round((height - self.size) / 2)
-        return image.crop((left, top, left + self.size, top + self.size))
+        box = (left, top, left + self.size, top + self.size)
+        if max(width, height) <= LONGEST * short:
+            resized = image if (width, height) == image.size else image.resize((width, height), self.interpolation)
+            return resized.crop(box)
+        x, y = image.width / width, image.height / height
+        kept = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
+        return image.resize((self.size, self.size), self.interpolation, box=kept)
 
 
-def open_decoders() -> None:
-    """Prepare a process that does nothing but decode: one thread each, and silence.
+def silence_decoders() -> None:
+    """Silence a process that does nothing but decode.
 
     libtiff writes its complaints straight to standard error, by the thousand on a bad folder; what matters is in the
-    error of the file's row. The limit on pixels is `ReadOptions.max_pixels`, so Pillow's own, which is lower, goes.
+    error of the file's row.
     """
-    Image.MAX_IMAGE_PIXELS = None
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

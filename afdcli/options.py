@@ -189,6 +189,7 @@ class EvaluateOptions:
         _check_ending("--output", self.output, (".csv",))
         _one_of("--order", self.order, ("crop-first", "compress-first"))
         _at_least("--workers", self.workers, 0)
+        _at_least("--seed", self.seed, 0)
         for count in self.passes:
             _at_least("--passes", count, 1)
         if not self.passes or not self.weights:
@@ -225,4 +226,5 @@ class DegradeOptions:
             raise WrongUse("Two of the degradations asked for are the same. Name each once.")
         if self.size is not None:
             _at_least("--size", self.size, 1)
+        _at_least("--seed", self.seed, 0)
         _at_least("--workers", self.workers, 0)

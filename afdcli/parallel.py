@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import TypeVar
 
-from afdcli.images import open_decoders
+from afdcli.images import silence_decoders
 
 CRASHED = "damaged image: its decoder crashed, or ran out of memory"
 """The error of a source on which a process died."""
@@ -94,13 +94,15 @@ def _isolated(
             done.set_result(pool.submit(function, item).result())
         except BrokenProcessPool:
             done.set_result(crashed(item))
+        except Exception as error:  # raised when its turn comes
+            done.set_exception(error)
     return done
 
 
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent answers it.
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    open_decoders()
+    silence_decoders()
 
 
 def _end_with_parent() -> None:

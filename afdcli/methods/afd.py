@@ -14,6 +14,7 @@ before the first convolution, which alone makes folding exact at the border.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -187,3 +188,16 @@ class AFDModule(nn.Module):
         """`features` (B, channels, h, w) of `images` (B, 3, H, W) in [0, 1], de-drifted. Any sizes."""
         drift = self.drift(images, features.shape[-2:])
         return features + drift * self.enhance(features)  # type: ignore[no-any-return]
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether no RepConv is left."""
+        return not any(isinstance(module, RepConv) for module in self.modules())
+
+    def folded(self) -> AFDModule:
+        """A copy with each RepConv folded into one convolution: the same function, for deployment."""
+        copy = deepcopy(self)
+        for name, module in list(copy.named_modules()):
+            if isinstance(module, RepConv):
+                copy.set_submodule(name, module.folded())
+        return copy

@@ -1,0 +1,93 @@
+"""Trained modules as files: safetensors that hold what was trained and nothing else, tied to the backbone it is for.
+
+Nothing is ever unpickled. The metadata are texts: the method, its config, the tap, the backbone's name and fingerprint,
+and whether the module is folded.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from afdcli.backbones import TAPS, Backbone
+from afdcli.errors import BadCheckpoint
+from afdcli.methods.afd import AFDConfig, AFDModule
+
+FORMAT = "afd-dedrift 1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A module, and where it belongs."""
+
+    module: AFDModule
+    tap: str
+    """One of `TAPS`."""
+    backbone: str
+    """timm's name."""
+    fingerprint: str
+    """Of the backbone's weights, see `Backbone`."""
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write `checkpoint` to `path`, all of it or nothing."""
+    metadata = {
+        "format": FORMAT,
+        "method": "afd",
+        "config": json.dumps(asdict(checkpoint.module.config)),
+        "folded": json.dumps(checkpoint.module.is_folded),
+        "tap": checkpoint.tap,
+        "backbone": checkpoint.backbone,
+        "fingerprint": checkpoint.fingerprint,
+    }
+    tensors = {name: tensor.contiguous() for name, tensor in checkpoint.module.state_dict().items()}
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(save(tensors, metadata))
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        BadCheckpoint: it is not there, truncated, not ours, or its tensors are not those of its config.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise BadCheckpoint(f"There is no file '{path}'.") from None
+    except (OSError, SafetensorError) as error:
+        raise BadCheckpoint(f"'{path}' cannot be read as safetensors: {error}. Get it again.") from None
+    if metadata.get("format") != FORMAT:
+        raise BadCheckpoint(f"'{path}' holds no module of afd. Whole backbones go to --backbone-checkpoint.")
+    try:
+        module = AFDModule(AFDConfig(**json.loads(metadata["config"])))
+        if json.loads(metadata["folded"]):
+            module = module.folded()
+        module.load_state_dict(tensors)
+        checkpoint = Checkpoint(module.eval(), metadata["tap"], metadata["backbone"], metadata["fingerprint"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise BadCheckpoint(f"'{path}' was changed or is damaged: {str(error).splitlines()[0]}") from None
+    if checkpoint.tap not in TAPS:
+        raise BadCheckpoint(f"'{path}' is for a tap '{checkpoint.tap}' that this version does not know.")
+    return checkpoint
+
+
+def check_backbone(checkpoint: Checkpoint, backbone: Backbone, path: Path) -> None:
+    """Check that `checkpoint`, from `path`, was trained for just this backbone.
+
+    Raises:
+        BadCheckpoint: it is for another one, or for other weights of it.
+    """
+    if checkpoint.backbone != backbone.name:
+        raise BadCheckpoint(f"'{path}' is for {checkpoint.backbone}, not {backbone.name}. Add --backbone.")
+    if checkpoint.fingerprint != backbone.fingerprint:
+        raise BadCheckpoint(
+            f"'{path}' is for other weights of {backbone.name} than these. Check --backbone-checkpoint."
+        )

@@ -1,0 +1,30 @@
+"""Pictures that several test files need: made here, the same on every run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def photo() -> Image.Image:
+    """160 x 120 pixels of smooth colour with texture: compresses as photos do."""
+    y, x = np.mgrid[0:120, 0:160].astype(float)
+    red = 128 + 90 * np.sin(x / 23) + 20 * np.sin(x * y / 90)
+    green = 40 + x + 25 * np.cos(y / 3)
+    blue = 230 - 1.5 * y + 15 * np.sin((x + 2 * y) / 2.5)
+    noise = np.random.default_rng(7).normal(0, 4, (120, 160, 3))
+    return Image.fromarray((np.stack([red, green, blue], axis=-1) + noise).clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def photos(tmp_path: Path, photo: Image.Image) -> Path:
+    """A folder of good images, nested, each of other pixels than the next."""
+    folder = tmp_path / "photos"
+    names = ("a.jpg", "b.png", "cats/a.jpg", "cats/old/d.webp", "dogs/e.avif", "dogs/f.JPEG")
+    for number, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photo.rotate(50 * number).save(path)
+    return folder
