@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ResNet": (("conv1", "bn1", "act1"), ("maxpool", "layer1", "layer2", "layer3", "layer4")),
 }
 """timm's class -> the children that are its stem, and those that follow, up to `forward_head`; `blocks` and `stages`
-are sequences. Vision transformers are cut by `_PatchEmbedding` and `_Transformer`."""
+are sequences. Vision transformers are cut after their patch embedding."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,7 @@ class Split:
 
     stem: nn.Module
     """(B, 3, H, W) normalised -> (B, channels, h, w) features."""
-    tail: nn.Module
-    """Features -> (B, classes) logits."""
+    tail: Tail
     channels: int
     reduction: int
     """H / h."""
@@ -136,6 +135,8 @@ def load_backbone(name: str, checkpoint: Path | None = None) -> Backbone:
         model.load_state_dict(dict(zip(model.state_dict(), state.values(), strict=True)))
     else:
         model = _download(name)
+    if labels is not None and len(labels.names) != model.num_classes:
+        raise BadCheckpoint(f"'{checkpoint}' has {len(labels.names)} labels for {model.num_classes} classes.")
     model.eval().requires_grad_(False)
     config = resolve_data_config({}, model=model)
     return Backbone(
@@ -162,7 +163,12 @@ def split(backbone: Backbone, tap: str) -> Split:
             raise UnsupportedBackbone(f"{backbone.name} is a transformer, and can be cut only at 'stem'.")
         grid = model.patch_embed.grid_size
         embedding = _PatchEmbedding(model.patch_embed, grid)
-        return Split(embedding, _Transformer(model), model.embed_dim, round(backbone.preprocessing.size / grid[0]))
+        return Split(
+            embedding,
+            _TransformerTail(model.blocks, model),
+            model.embed_dim,
+            round(backbone.preprocessing.size / grid[0]),
+        )
     if family not in FAMILIES:
         raise UnsupportedBackbone(f"{backbone.name} cannot be cut at '{tap}': its family, {family}, is not known here.")
     first, rest = FAMILIES[family]
@@ -179,7 +185,7 @@ def split(backbone: Backbone, tap: str) -> Split:
     size = backbone.preprocessing.size
     with torch.inference_mode():
         _, channels, height, _ = stem(torch.zeros(1, 3, size, size)).shape
-    return Split(stem, _Tail(layers[cut:], model), channels, round(size / height))
+    return Split(stem, Tail(layers[cut:], model), channels, round(size / height))
 
 
 def _steps(model: nn.Module, name: str) -> list[str]:
@@ -187,16 +193,41 @@ def _steps(model: nn.Module, name: str) -> list[str]:
     return [f"{name}.{i}" for i in range(len(child))] if name in ("blocks", "stages") else [name]  # type: ignore[arg-type]
 
 
-class _Tail(nn.Module):
+class Tail(nn.Module):
     """The layers after the tap, then the model's own head."""
 
-    def __init__(self, layers: list[nn.Module], model: Any) -> None:
+    def __init__(self, layers: Iterable[nn.Module], model: Any) -> None:
         super().__init__()
         self.layers = nn.Sequential(*layers)
         self.model = model
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.model.forward_head(self.layers(features))  # type: ignore[no-any-return]
+        """(B, channels, h, w) features at the tap -> (B, classes) logits."""
+        return self._leave(self.layers(self._enter(features)))
+
+    def stages(self, features: Tensor) -> list[Tensor]:
+        """What every layer makes of `features`, in order, the logits last."""
+        outputs = [self._enter(features)]
+        for layer in self.layers:
+            outputs.append(layer(outputs[-1]))
+        return [*outputs[1:], self._leave(outputs[-1])]
+
+    def _enter(self, features: Tensor) -> Tensor:
+        return features
+
+    def _leave(self, x: Tensor) -> Tensor:
+        return self.model.forward_head(x)  # type: ignore[no-any-return]
+
+
+class _TransformerTail(Tail):
+    """A vision transformer's blocks and head, as in timm's `forward_features`."""
+
+    def _enter(self, features: Tensor) -> Tensor:
+        tokens = self.model._pos_embed(features.flatten(2).mT)
+        return self.model.norm_pre(self.model.patch_drop(tokens))  # type: ignore[no-any-return]
+
+    def _leave(self, x: Tensor) -> Tensor:
+        return self.model.forward_head(self.model.norm(x))  # type: ignore[no-any-return]
 
 
 class _PatchEmbedding(nn.Module):
@@ -209,19 +240,6 @@ class _PatchEmbedding(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.embed(images).mT.unflatten(2, self.grid)  # type: ignore[no-any-return]
-
-
-class _Transformer(nn.Module):
-    """What follows the patch tokens, as in timm's `forward_features`."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, features: Tensor) -> Tensor:
-        model = self.model
-        tokens = model.patch_drop(model._pos_embed(features.flatten(2).mT))
-        return model.forward_head(model.norm(model.blocks(model.norm_pre(tokens))))  # type: ignore[no-any-return]
 
 
 def _packaged_file(name: str) -> Path:
@@ -259,7 +277,11 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Labels | None]:
             return dict(state.get("state_dict", state)), None
         with safe_open(path, framework="pt") as file:
             names = json.loads((file.metadata() or {}).get("labels", "null"))
+            if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+                raise BadCheckpoint(f"The labels in '{path}' are no JSON list of names.")
             return {key: file.get_tensor(key) for key in file.keys()}, Labels(tuple(names)) if names else None  # noqa: SIM118
+    except BadCheckpoint:
+        raise
     except FileNotFoundError:
         raise BadCheckpoint(f"There is no file '{path}'.") from None
     except (OSError, ValueError, AttributeError, SafetensorError) as error:
@@ -272,7 +294,7 @@ def _fill(name: str, state: Mapping[str, Tensor], checkpoint: Path) -> nn.Module
     """The model `name` with as many classes as `state` has, filled with it."""
     head = timm.get_pretrained_cfg_value(name, "classifier")
     weight = state.get(f"{head if isinstance(head, str) else (head or [''])[0]}.weight")
-    if weight is None:
+    if not isinstance(weight, Tensor) or weight.ndim == 0:
         raise BadCheckpoint(f"'{checkpoint}' has no classifier of a {name} in it. Check --backbone.")
     model: nn.Module = timm.create_model(name, num_classes=len(weight))
     try:

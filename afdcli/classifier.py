@@ -22,18 +22,24 @@ class DedriftedClassifier(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.module = module
-        cut = split(backbone, tap) if module is not None else None
-        self.stem = cut.stem if cut else nn.Identity()
-        self.tail = cut.tail if cut else backbone.model
+        self.stem: nn.Module = nn.Identity()
+        self.tail: nn.Module = backbone.model
+        if module is not None:
+            cut = split(backbone, tap)
+            self.stem, self.tail = cut.stem, cut.tail
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, classes) of `images` (B, 3, H, W), RGB in [0, 1]."""
-        features = self.stem((images - self.mean) / self.std)
+        features = self.features(images)
         if self.module is not None:
             features = self.module(features, images)
         return self.tail(features)  # type: ignore[no-any-return]
+
+    def features(self, images: Tensor) -> Tensor:
+        """The features at the tap, not de-drifted, of `images` (B, 3, H, W), RGB in [0, 1]."""
+        return self.stem((images - self.mean) / self.std)  # type: ignore[no-any-return]
 
     @torch.inference_mode()
     def top(self, pixels: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,17 +63,22 @@ def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedCl
     """
     if weights not in ("auto", "none"):
         raise WrongUse(f"--weights takes auto or none, not '{weights}'. This version reads no module from a file.")
-    device = _device(options.device)
+    device = pick_device(options.device)
     classifier = DedriftedClassifier(load_backbone(options.backbone, options.backbone_checkpoint)).eval()
     return classifier.to(device).to(memory_format=torch.channels_last)
 
 
-def _device(name: str) -> torch.device:
+def pick_device(name: str) -> torch.device:
+    """The device that `ModelOptions.device` stands for.
+
+    Raises:
+        WrongUse: there is none such.
+    """
     if name == "auto":
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without the device
-        raise WrongUse(f"--device {name} cannot be used here: {str(error).splitlines()[0]}") from None
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError):  # torch asserts where it was built without the device
+        raise WrongUse(f"There is no device '{name}' here. Use --device cpu, or auto.") from None
     return device

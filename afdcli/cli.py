@@ -25,6 +25,9 @@ from afdcli.options import (
     degradations,
 )
 
+UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]  # type: ignore[assignment]
+"""What Typer raises for a flag or an argument that makes no sense; it has no public name of its own."""
+
 app = typer.Typer(
     name="afd",
     no_args_is_help=True,
@@ -59,12 +62,13 @@ def main() -> None:
     warnings.simplefilter("ignore")  # Libraries' warnings are for programmers. What a user must know is said by afd.
     logging.disable(logging.WARNING)
     try:
-        app()
-    except AfdError as error:
+        sys.exit(app(standalone_mode=False))
+    except (AfdError, UsageError) as error:
         from afdcli import report
 
-        report.refuse(error)
-        sys.exit(report.REFUSED)
+        sys.exit(report.refuse(error))
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
 
 
 @app.command()

@@ -97,22 +97,29 @@ class Degrading:
         options = self._options
         with ExitStack() as stack:
             manifests = [stack.enter_context(_open_manifest(options, one)) for one in options.degradations]
-            for degradation in options.degradations:
-                stack.enter_context(_partial_folder(options.destination / degradation.name / PARTIAL))
+            before = []
+            for degradation, manifest in zip(options.degradations, manifests, strict=True):
+                folder = stack.enter_context(_partial_folder(options.destination / degradation.name / PARTIAL))
+                before.append(manifest.kept(folder / "manifest"))
             done = ordered_map(
                 partial(_degrade_one, options=options),
-                _tasks(find_images(self._paths), manifests),
+                _tasks(find_images(self._paths), before),
                 workers=options.workers,
                 ahead=4 * max(options.workers, 1),
                 crashed=partial(_crashed, options=options),
             )
-            for index, (source, copies) in enumerate(done):
+            count = 0
+            for count, (source, copies) in enumerate(done, start=1):
                 for manifest, copy in zip(manifests, copies, strict=True):
-                    if not copy.known:
-                        if manifest.rows > index:
-                            manifest.keep(index)
-                        manifest.write([copy.row])
+                    if copy.known and manifest.rows >= count:
+                        continue
+                    if manifest.rows >= count:
+                        manifest.keep(count - 1)
+                    manifest.write([copy.row])
                 yield source, copies
+            for manifest in manifests:
+                if manifest.rows > count:  # The last photos are gone from the source.
+                    manifest.keep(count)
 
 
 def _check_folder(options: DegradeOptions, degradation: Degradation) -> None:
@@ -147,17 +154,16 @@ def _open_manifest(options: DegradeOptions, degradation: Degradation) -> ResultF
 
 
 @contextmanager
-def _partial_folder(folder: Path) -> Iterator[None]:
+def _partial_folder(folder: Path) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     folder.mkdir(parents=True)
-    yield
+    yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _tasks(sources: Iterator[Source], manifests: list[ResultFile]) -> Iterator[Task]:
-    kept = [manifest.kept() for manifest in manifests]
+def _tasks(sources: Iterator[Source], before: list[Iterator[Row]]) -> Iterator[Task]:
     for source in sources:
-        yield Task(source, tuple(next(rows, None) for rows in kept))
+        yield Task(source, tuple(next(rows, None) for rows in before))
 
 
 def _degrade_one(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy]]:
@@ -166,6 +172,9 @@ def _degrade_one(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy
     try:
         if source.error:
             raise UnreadableImage(source.error)
+        real = Path(source.path).resolve()
+        if any(real.is_relative_to((options.destination / one.name).resolve()) for one in options.degradations):
+            raise UnreadableImage("it is one of the copies, seen through a link")
         data = read_file(source.path)
         digest = hashlib.sha256(data).hexdigest()
         known = [

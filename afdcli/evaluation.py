@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -19,12 +19,13 @@ from scipy.stats import binomtest
 from afdcli import codecs
 from afdcli.backbones import Labels
 from afdcli.classifier import load_classifier
-from afdcli.errors import UnreadableImage, WrongUse
+from afdcli.errors import WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
-from afdcli.images import Preprocessing, decode_rgb, read_file
-from afdcli.options import Degradation, EvaluateOptions, degradations
+from afdcli.images import Preprocessing
+from afdcli.options import EvaluateOptions, degradations
 from afdcli.parallel import CRASHED, ordered_map
 from afdcli.results import ResultFile, Row, check_replaceable, read_record, record
+from afdcli.samples import Case, Damaged, Level, damage
 
 PROGRAM = "afd evaluate"
 TOP = 5
@@ -47,43 +48,6 @@ COLUMNS = {
 """Accuracies in percent, with the 95 % Wilson interval. `agreement` is the share of images that get the same top-1 as
 their undamaged original by the same classifier: it needs no labels. Of undamaged photos, `bytes_per_pixel` is that of
 their files. `quality` is that of the last pass."""
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """One row's kind of damage."""
-
-    codec: str
-    quality: int | None
-    passes: int
-    order: str
-
-    @classmethod
-    def of(cls, degradation: Degradation, order: str) -> Level:
-        """The level that `degradation` makes."""
-        return cls(degradation.last.codec, degradation.last.quality, degradation.passes, order)
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One photo, its class if that is known, and its degraded copies if they were made before."""
-
-    source: Source
-    label: int | None = None
-    copies: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Damaged:
-    """One photo, undamaged and at every level."""
-
-    case: Case
-    error: str = ""
-    """Why there are no pixels; empty if there are."""
-    pixels: np.ndarray | None = None
-    """(1 + levels, H, W, 3) uint8 in [0, 255], the undamaged one first."""
-    sizes: np.ndarray | None = None
-    """(1 + levels, 2): for each of them the bytes of its file, and the pixels in that file."""
 
 
 class Evaluation:
@@ -114,7 +78,7 @@ class Evaluation:
             self.cases = [Case(source, label) for source, label in zip(sources, labels, strict=True)]
             self.levels = [Level.of(degradation, options.order) for degradation in self._degradations]
         else:
-            self.levels, copies = read_copies(options.degraded, sources, self.backbone.preprocessing.size)
+            self.levels, copies = read_copies(options.degraded, sources, self.backbone.preprocessing)
             self.cases = [Case(*case) for case in zip(sources, labels, copies, strict=True)]
         self.labelled = labels[0] is not None
         self._known: list[int] = []
@@ -126,7 +90,7 @@ class Evaluation:
         batch_size = max(1, self._options.model.batch_size // (1 + len(self.levels)))
         damaged = ordered_map(
             partial(
-                _damage,
+                damage,
                 options=self._options,
                 degradations=self._degradations,
                 levels=tuple(self.levels),
@@ -206,42 +170,16 @@ def _percent(share: Any) -> float:
     return round(100 * float(share), 2)
 
 
-def _damage(
-    case: Case,
-    options: EvaluateOptions,
-    degradations: Sequence[Degradation],
-    levels: Sequence[Level],
-    preprocessing: Preprocessing,
-) -> Damaged:
-    """Read one photo and make, or read, all its degraded copies."""
-    try:
-        if case.source.error:
-            raise UnreadableImage(case.source.error)
-        data = read_file(case.source.path)
-        image = decode_rgb(data, options.read).image
-        clean = preprocessing(image)
-        files = [read_file(path) for path in case.copies]
-        for degradation in degradations:
-            rng = codecs.rng_for(options.seed, case.source.name, degradation.name)
-            files.append(codecs.degrade(clean if options.order == "crop-first" else image, degradation, rng))
-        views, sizes = [clean], [(len(data), image.width * image.height)]
-        for file, level in zip(files, levels, strict=True):
-            decoded = codecs.decode(file)
-            views.append(decoded if level.order == "crop-first" else preprocessing(decoded))
-            sizes.append((len(file), decoded.width * decoded.height))
-        return Damaged(case, "", np.stack([np.asarray(view) for view in views]), np.array(sizes))
-    except UnreadableImage as error:
-        return Damaged(case, str(error))
-
-
-def read_copies(folder: Path, sources: Sequence[Source], size: int) -> tuple[list[Level], list[tuple[str, ...]]]:
+def read_copies(
+    folder: Path, sources: Sequence[Source], preprocessing: Preprocessing
+) -> tuple[list[Level], list[tuple[str, ...]]]:
     """The levels in a folder made by `afd degrade`, and for each source the paths of its copies at these levels.
 
-    A level of photos already cropped to the network's `size` is crop-first. A source without a copy gets a path that
+    A level of photos already cropped as by `preprocessing` is crop-first. A source without a copy gets a path that
     does not exist, and so an error of its own.
 
     Raises:
-        WrongUse: there are no manifests.
+        WrongUse: there are no manifests, or the photos were cropped in another way.
     """
     levels, paths = [], []
     for manifest in sorted(folder.glob("*.csv")):
@@ -250,12 +188,19 @@ def read_copies(folder: Path, sources: Sequence[Source], size: int) -> tuple[lis
             continue
         with manifest.open(newline="", encoding="utf-8") as file:
             rows = {row["source"]: row for row in csv.DictReader(file)}
-        first = next(iter(rows.values()))
-        order = "crop-first" if made["settings"]["size"] == size else "compress-first"
+        if not rows:
+            continue
+        first, size = next(iter(rows.values())), made["settings"]["size"]
+        if size is not None and Preprocessing(size) != preprocessing:
+            raise WrongUse(
+                f"The photos in '{folder / manifest.stem}' were cropped to {size} pixels, and this backbone crops "
+                "otherwise. Make copies without --size."
+            )
+        order = "compress-first" if size is None else "crop-first"
         levels.append(Level(first["codec"], int(first["quality"]), int(first["passes"]), order))
         paths.append([str(folder / rows.get(printable(source.name), {"path": ""})["path"]) for source in sources])
     if not levels:
-        raise WrongUse(f"'{folder}' has no manifest of afd degrade in it.")
+        raise WrongUse(f"'{folder}' has no copies made by afd degrade.")
     return levels, list(zip(*paths, strict=True))
 
 

@@ -11,29 +11,12 @@ from typing import Any
 import numpy as np
 
 from afdcli.classifier import DedriftedClassifier, load_classifier
-from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
+from afdcli.errors import OutputRefused, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
-from afdcli.images import Preprocessing, read_rgb
-from afdcli.options import ClassifyOptions, ReadOptions
+from afdcli.options import ClassifyOptions
 from afdcli.parallel import CRASHED, ordered_map
 from afdcli.results import ResultFile, Row, record
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One source, read. The source travels inside, so that no bad file can shift the names against the predictions."""
-
-    source: Source
-    error: str = ""
-    """Why there are no pixels; empty if there are."""
-    format: str | None = None
-    width: int | None = None
-    """Of the photo as it is shown, so after turning it upright."""
-    height: int | None = None
-    quality: int | None = None
-    quality_exact: bool | None = None
-    pixels: np.ndarray | None = None
-    """(H, W, 3) uint8 in [0, 255], what the network sees."""
+from afdcli.samples import Sample, load_sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +73,8 @@ class Classification:
         self.total = sum(1 for _ in find_images(self._paths))
         """Photos in all."""
         if self.total == 0:
-            raise WrongUse(f"There is no image in {', '.join(options.inputs)}.")
+            names = ", ".join("the list on standard input" if text == "-" else f"'{text}'" for text in options.inputs)
+            raise WrongUse(f"There is no image in {names}.")
         self._classifier = load_classifier(options.model, options.weights)
         self.backbone = self._classifier.backbone
         self._options = options = replace(options, topk=min(options.topk, len(self.backbone.labels.names)))
@@ -150,19 +134,6 @@ def classify(
         yield _predict(batch, classifier, options.topk)
 
 
-def load_sample(source: Source, read: ReadOptions, preprocessing: Preprocessing) -> Sample:
-    """Read and preprocess one source; what goes wrong with it becomes its `error`."""
-    if source.error:
-        return Sample(source, source.error)
-    try:
-        photo = read_rgb(source.path, read)
-        pixels = np.asarray(preprocessing(photo.image))
-    except UnreadableImage as error:
-        return Sample(source, str(error))
-    size = photo.image.size
-    return Sample(source, "", photo.format, *size, photo.quality, photo.quality_exact, pixels)
-
-
 def _predict(batch: list[Sample], classifier: DedriftedClassifier, topk: int) -> list[Prediction]:
     pixels = [sample.pixels for sample in batch if sample.pixels is not None]
     tops = zip(*classifier.top(np.stack(pixels), topk), strict=True) if pixels else iter(())
@@ -173,7 +144,7 @@ def _predict(batch: list[Sample], classifier: DedriftedClassifier, topk: int) ->
         if sample.pixels is not None:
             indices, probabilities = next(tops)
             classes = tuple(
-                (names[index], int(index), round(float(probability), 6))
+                (names[index], int(index), round(float(probability), 4))
                 for index, probability in zip(indices, probabilities, strict=True)
             )
         predictions.append(Prediction(replace(sample, pixels=None), classes))

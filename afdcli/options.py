@@ -148,7 +148,7 @@ class ClassifyOptions:
     model: ModelOptions = ModelOptions()
     read: ReadOptions = ReadOptions()
     workers: int = default_workers()
-    """Processes that decode. 0 decodes in this one."""
+    """Processes that decode. 0 decodes in this one, where libtiff may write complaints to standard error."""
 
     def __post_init__(self) -> None:
         if not self.inputs:
@@ -198,6 +198,57 @@ class EvaluateOptions:
             raise WrongUse("--degraded brings its own levels: leave out --jpeg, --avif and --passes.")
         if len(set(self.levels)) < len(self.levels) or len(set(self.passes)) < len(self.passes):
             raise WrongUse("--jpeg, --avif and --passes take each value once.")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """`afd train`."""
+
+    photos: tuple[str, ...]
+    """Folders, files and patterns of photos. Labels are not needed, and not looked at."""
+    output: Path = Path("module.safetensors")
+    """The best module so far, by validation. Beside it lie `.last` (to resume from) and `.log.csv`."""
+    tap: str = "stage1"
+    """Where the module goes: `stem`, `stage1` or `stage2`."""
+    width: int = 32
+    """Channels of the enhancer, see `AFDConfig`, as of the next three."""
+    depth: int = 2
+    stride: int = 1
+    pooled: bool = False
+    steps: int = 10_000
+    """Batches in all."""
+    learning_rate: float = 1e-3
+    """Of AdamW, after the warm-up; it falls to 0 along a cosine."""
+    feature_weight: float = 1.0
+    """Of the drift that is left at the tap: the paper's loss."""
+    stage_weight: float = 1.0
+    """Of the drift that is left at the tail's later stages."""
+    logit_weight: float = 1.0
+    """Of the divergence between the predictions for the original and for its mended copy."""
+    clean_share: float = 0.2
+    """Of the pairs, how many are not compressed: the module must leave those alone."""
+    crop_first_share: float = 0.5
+    """Of the others, how many are compressed after cropping, the rest before."""
+    validate_every: int = 500
+    """Steps between two looks at the photos held out; also between two savings of the state."""
+    seed: int = 0
+    """Of the pairs and the first weights."""
+    resume: bool = False
+    """Go on with an interrupted run; it ends as if it had not been."""
+    model: ModelOptions = ModelOptions()
+    read: ReadOptions = ReadOptions()
+    workers: int = default_workers()
+    """Processes that make pairs. 0 makes them in this one."""
+
+    def __post_init__(self) -> None:
+        _check_ending("--output", self.output, (".safetensors",))
+        for flag in ("width", "stride", "steps", "validate_every"):
+            _at_least(f"--{flag.replace('_', '-')}", getattr(self, flag), 1)
+        for flag in ("depth", "seed", "workers"):
+            _at_least(f"--{flag}", getattr(self, flag), 0)
+        for flag in ("clean_share", "crop_first_share"):
+            if not 0 <= getattr(self, flag) <= 1:
+                raise WrongUse(f"--{flag.replace('_', '-')} must lie between 0 and 1, not {getattr(self, flag)}.")
 
 
 @dataclass(frozen=True)

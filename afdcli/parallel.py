@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import TypeVar
 
+from afdcli.errors import AfdError
 from afdcli.images import silence_decoders
 
 CRASHED = "damaged image: its decoder crashed, or ran out of memory"
@@ -91,12 +92,23 @@ def _isolated(
     done: Future[Result] = Future()
     with _pool(1) as pool:
         try:
+            pool.submit(_nothing).result()
+        except BrokenProcessPool:
+            raise AfdError(
+                'Worker processes cannot start. A script needs `if __name__ == "__main__":` around its work, and must '
+                "lie in a file; or use 0 workers."
+            ) from None
+        try:
             done.set_result(pool.submit(function, item).result())
         except BrokenProcessPool:
             done.set_result(crashed(item))
         except Exception as error:  # raised when its turn comes
             done.set_exception(error)
     return done
+
+
+def _nothing() -> None:
+    """What a worker can do if it can do anything."""
 
 
 def _start_worker() -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median_low
-from typing import Literal
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Console
@@ -41,9 +41,14 @@ def visible(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in printable(name))
 
 
-def refuse(error: AfdError) -> None:
-    """Say why nothing was done."""
-    err.print(Text.assemble(("afd: ", "bold red"), str(error)))
+def refuse(error: Exception) -> int:
+    """Say why nothing was done; returns the exit code."""
+    sentence = str(error)
+    if not isinstance(error, AfdError):  # a usage error, from the parser of the command line
+        usage: Any = error
+        sentence = f"{usage.format_message().rstrip('.')}. See: {usage.ctx.command_path} --help"
+    err.print(Text.assemble(("afd: ", "bold red"), sentence))
+    return REFUSED
 
 
 class Tracker:
@@ -109,10 +114,9 @@ class Tracker:
         if not self.failed:
             return ALL_READ
         err.print(f"\n{self.failed:,} of {self._total:,} {self._noun} could not be used:", style="bold", markup=False)
-        grid = Table.grid(padding=(0, 2))
+        width = max(len(visible(name)) for name, _ in self._failures)
         for name, error in self._failures:
-            grid.add_row(Text("  " + visible(name)), Text(visible(error), "red"))
-        err.print(grid)
+            err.print(Text.assemble(f"  {visible(name):{width}}  ", (visible(error), "red")))
         if self.failed > FAILURES_SHOWN:
             err.print(f"  and {self.failed - FAILURES_SHOWN:,} more. {where}", markup=False)
         return SOME_FAILED

@@ -11,10 +11,12 @@ import io
 import json
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from importlib.util import find_spec
+from io import FileIO
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -67,20 +69,30 @@ def _record_path(path: Path) -> Path:
 
 
 def check_replaceable(path: Path, program: str) -> dict[str, Any] | None:
-    """The record of what `program` wrote to `path` before, if anything is there.
+    """The record of what `program` wrote to `path` before; None if nothing is there.
 
     Raises:
         OutputRefused: something else is there, or `path` cannot be written.
     """
-    found = read_record(path)
-    for existing in (path, _record_path(path)):
-        if os.path.lexists(existing) and (found is None or found["program"] != program):
-            raise OutputRefused(f"'{existing}' exists, and is not from {program}. Choose another name, or delete it.")
-    if not path.parent.is_dir():
-        raise OutputRefused(f"There is no folder '{path.parent}' to write '{path.name}' to. Make it first.")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise OutputRefused(f"'{path}' cannot be written: no permission. Choose another place.")
-    return found if path.exists() else None
+    try:
+        found = read_record(path)
+        existing = [file for file in (path, _journal_path(path), _record_path(path)) if os.path.lexists(file)]
+        if existing and (found is None or found["program"] != program):
+            raise OutputRefused(
+                f"'{existing[0]}' exists, and is not from {program}. Choose another name, or delete it."
+            )
+        if not path.parent.is_dir():
+            raise OutputRefused(f"There is no folder '{path.parent}' to write '{path.name}' to. Make it first.")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise OutputRefused(f"'{path}' cannot be written: no permission. Choose another place.")
+    except OSError as error:
+        raise OutputRefused(f"'{path}' cannot be written: {error.strerror}. Choose another place.") from None
+    return found if existing != [_record_path(path)] else None
+
+
+def _journal_path(path: Path) -> Path:
+    """Where the rows of the result at `path` gather: in itself, if its format can grow."""
+    return path.with_name(path.name + ".partial") if path.suffix.lower() == ".parquet" else path
 
 
 class ResultFile:
@@ -99,10 +111,12 @@ class ResultFile:
         self.path = path
         self.rows = 0
         """Complete rows in the file."""
+        self._end = 0
+        """Where they end, in bytes."""
         self._content = dict(content)
         self._columns = columns
         self._parquet = path.suffix.lower() == ".parquet"
-        self._journal = path.with_name(path.name + ".partial") if self._parquet else path
+        self._journal = _journal_path(path)
         self._format: _Format = _Csv(columns) if path.suffix.lower() == ".csv" else _JsonLines()
         if self._parquet:
             _require_pyarrow()
@@ -114,7 +128,15 @@ class ResultFile:
                 f"'{path}' is from an interrupted run. Add --resume to go on, or delete it to start anew."
             )
         try:
-            self._file = self._open(resume and found is not None)
+            if found is None or not resume:
+                # The old rows go before the new record comes: they must never pass for rows of this run.
+                path.unlink(missing_ok=True)
+                write_record(path, {**self._content, "complete": False})
+                self._journal.write_bytes(self._format.head)
+            elif self._parquet and not self._journal.exists():
+                self._journal.write_bytes(b"".join(map(self._format.encode, _read_parquet(path))))
+            self._file = self._open()
+            write_record(path, {**self._content, "complete": False})
         except OSError as error:
             raise OutputRefused(f"'{path}' cannot be written: {error.strerror}. Choose another place.") from None
 
@@ -127,62 +149,72 @@ class ResultFile:
                 f"'{self.path}' was begun with other settings: {differences}. Use those, or another name."
             )
 
-    def _open(self, resume: bool) -> BinaryIO:
+    def _open(self) -> FileIO:
         """The file with its complete rows, at its end, after cutting off what a killed run left half written."""
-        write_record(self.path, {**self._content, "complete": False})
-        if not resume:
-            self._journal.write_bytes(self._format.head)
-        elif self._parquet and not self._journal.exists():
-            self._journal.write_bytes(b"".join(map(self._format.encode, _read_parquet(self.path))))
-        end = len(self._format.head)
-        with self._journal.open("r+b") as file:
-            begin = file.read(end)
-            if not self._format.head.startswith(begin):
-                raise OutputRefused(f"'{self.path}' was changed by another program. Choose another name, or delete it.")
-            if begin != self._format.head:
-                file.write(self._format.head[len(begin) :])
-            for record in self._format.split(file):
-                end += len(record)
-                self.rows += 1
-            file.truncate(end)
-        return self._journal.open("ab")
+        file = self._journal.open("r+b", buffering=0)
+        head = self._format.head
+        begin = file.read(len(head))
+        if not head.startswith(begin):
+            raise OutputRefused(f"'{self.path}' was changed by another program. Choose another name, or delete it.")
+        file.write(head[len(begin) :])
+        self._end = len(head)
+        for record in self._records(self._journal):
+            self._end += len(record)
+            self.rows += 1
+        self._cut(file)
+        return file
 
-    def _records(self) -> Iterator[bytes]:
-        with self._journal.open("rb") as file:
+    def _cut(self, file: FileIO) -> None:
+        file.truncate(self._end)
+        file.seek(self._end)
+
+    def _records(self, path: Path) -> Iterator[bytes]:
+        with path.open("rb") as file:
             file.seek(len(self._format.head))
             yield from self._format.split(file)
 
-    def kept(self) -> Iterator[Row]:
-        """The rows in the file now, in order; values may be text. Ends early where `keep` cuts the file meanwhile."""
-        for index, record in enumerate(islice(self._records(), self.rows)):
-            if index >= self.rows:
-                return
-            yield self._format.decode(record)
+    def kept(self, snapshot: Path | None = None) -> Iterator[Row]:
+        """The rows in the file now, in order; their values may be text.
+
+        With `snapshot`, they are read from a copy made there, and so do not change when `keep` cuts the file.
+        """
+        if snapshot is not None:
+            shutil.copyfile(self._journal, snapshot)
+        return map(self._format.decode, islice(self._records(snapshot or self._journal), self.rows))
 
     def keep(self, rows: int) -> None:
         """Cut the file after its first `rows` rows."""
-        self._file.truncate(len(self._format.head) + sum(map(len, islice(self._records(), rows))))
+        self._end = len(self._format.head) + sum(map(len, islice(self._records(self._journal), rows)))
+        self._cut(self._file)
         self.rows = rows
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Append `rows`, and have them in the file when this returns."""
+        """Append `rows`, and have them in the file when this returns.
+
+        Raises:
+            OutputRefused: there is no room. The file ends in its last complete row.
+        """
         encoded = [self._format.encode(row) for row in rows]
+        data = memoryview(b"".join(encoded))
         try:
-            self._file.write(b"".join(encoded))
-            self._file.flush()
+            while data:
+                data = data[self._file.write(data) :]
         except OSError as error:
+            self._cut(self._file)
             raise OutputRefused(
                 f"'{self.path}' cannot be written: {error.strerror}. What it holds is right: mend that, and --resume."
             ) from None
+        self._end += sum(map(len, encoded))
         self.rows += len(encoded)
 
     def __enter__(self) -> ResultFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._cut(self._file)  # Ctrl-C may have come in the middle of a row.
         self._file.close()
         if self._parquet:
-            rows = map(self._format.decode, self._records())
+            rows = map(self._format.decode, self._records(self._journal))
             _write_parquet(self.path, self._columns, rows)
         if kind is None:
             write_record(self.path, {**self._content, "complete": True})
@@ -217,8 +249,8 @@ class _Csv:
     @staticmethod
     def _line(values: Iterable[Any]) -> bytes:
         text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerow(values)
-        return text.getvalue().encode()
+        csv.writer(text, lineterminator="\r\n").writerow(values)  # Only so are names with \r in them quoted.
+        return text.getvalue().removesuffix("\r\n").encode() + b"\n"
 
 
 class _JsonLines:

@@ -1,0 +1,164 @@
+"""What worker processes do: from a file to pixels for the network.
+
+Nothing here imports torch, nor may it: every worker would pay for that with seconds and half a gigabyte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from afdcli import codecs
+from afdcli.errors import UnreadableImage
+from afdcli.files import Source
+from afdcli.images import Preprocessing, decode_rgb, read_file, read_rgb
+from afdcli.options import Compression, Degradation, EvaluateOptions, ReadOptions, TrainOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One source, read. The source travels inside, so that no bad file can shift the names against the predictions."""
+
+    source: Source
+    error: str = ""
+    """Why there are no pixels; empty if there are."""
+    format: str | None = None
+    width: int | None = None
+    """Of the photo as it is shown, so after turning it upright."""
+    height: int | None = None
+    quality: int | None = None
+    quality_exact: bool | None = None
+    pixels: np.ndarray | None = None
+    """(H, W, 3) uint8 in [0, 255], what the network sees."""
+
+
+def load_sample(source: Source, read: ReadOptions, preprocessing: Preprocessing) -> Sample:
+    """Read and preprocess one source; what goes wrong with it becomes its `error`."""
+    if source.error:
+        return Sample(source, source.error)
+    try:
+        photo = read_rgb(source.path, read)
+        pixels = np.asarray(preprocessing(photo.image))
+    except UnreadableImage as error:
+        return Sample(source, str(error))
+    size = photo.image.size
+    return Sample(source, "", photo.format, *size, photo.quality, photo.quality_exact, pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One row's kind of damage."""
+
+    codec: str
+    quality: int | None
+    passes: int
+    order: str
+
+    @classmethod
+    def of(cls, degradation: Degradation, order: str) -> Level:
+        """The level that `degradation` makes."""
+        return cls(degradation.last.codec, degradation.last.quality, degradation.passes, order)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One photo, its class if that is known, and its degraded copies if they were made before."""
+
+    source: Source
+    label: int | None = None
+    copies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """One photo, undamaged and at every level."""
+
+    case: Case
+    error: str = ""
+    """Why there are no pixels; empty if there are."""
+    pixels: np.ndarray | None = None
+    """(1 + levels, H, W, 3) uint8 in [0, 255], the undamaged one first."""
+    sizes: np.ndarray | None = None
+    """(1 + levels, 2): for each of them the bytes of its file, and the pixels in that file."""
+
+
+def damage(
+    case: Case,
+    options: EvaluateOptions,
+    degradations: Sequence[Degradation],
+    levels: Sequence[Level],
+    preprocessing: Preprocessing,
+) -> Damaged:
+    """Read one photo and make, or read, all its degraded copies."""
+    try:
+        if case.source.error:
+            raise UnreadableImage(case.source.error)
+        data = read_file(case.source.path)
+        image = decode_rgb(data, options.read).image
+        clean = preprocessing(image)
+        files = [read_file(path) for path in case.copies]
+        for degradation in degradations:
+            rng = codecs.rng_for(options.seed, case.source.name, degradation.name)
+            files.append(codecs.degrade(clean if options.order == "crop-first" else image, degradation, rng))
+        views, sizes = [clean], [(len(data), image.width * image.height)]
+        for file, level in zip(files, levels, strict=True):
+            decoded = decode_rgb(file, ReadOptions()).image
+            views.append(decoded if level.order == "crop-first" else preprocessing(decoded))
+            sizes.append((len(file), decoded.width * decoded.height))
+        return Damaged(case, "", np.stack([np.asarray(view) for view in views]), np.array(sizes))
+    except UnreadableImage as error:
+        return Damaged(case, str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A crop of one photo, and the same crop compressed."""
+
+    original: np.ndarray
+    """(H, W, 3) uint8 in [0, 255]."""
+    degraded: np.ndarray
+    """(H, W, 3) uint8 in [0, 255]; the original itself in the share of clean pairs."""
+
+
+def make_pair(number: int, photos: tuple[str, ...], size: int, options: TrainOptions) -> Pair | None:
+    """Pair `number` of the run; None if its photo cannot be read."""
+    rng = np.random.default_rng([options.seed, number])
+    try:
+        image = read_rgb(photos[rng.integers(len(photos))], options.read).image
+        box = _random_box(image.size, rng)
+        mirrored = rng.random() < 0.5
+        original = _crop(image, box, size, mirrored)
+        if rng.random() < options.clean_share:
+            return Pair(original, original)
+        degradation = random_degradation(rng)
+        if rng.random() < options.crop_first_share:
+            degraded = codecs.decode(codecs.degrade(Image.fromarray(original), degradation, rng))
+            return Pair(original, np.asarray(degraded))
+        degraded = codecs.decode(codecs.degrade(image, degradation, rng))
+        return Pair(original, _crop(degraded, box, size, mirrored))
+    except UnreadableImage:
+        return None
+
+
+def random_degradation(rng: np.random.Generator) -> Degradation:
+    """One to five saves, mostly one, at JPEG qualities over 5 to 95, mostly low, or AVIF over 5 to 70."""
+    if rng.random() < 0.2:
+        return Degradation(((Compression("avif", int(5 + 65 * rng.random() ** 1.5)),),))
+    passes = 1 if rng.random() < 0.6 else int(rng.integers(2, 6))
+    qualities = (5 + 90 * rng.random(passes) ** 2).astype(int)
+    return Degradation(tuple((Compression("jpeg", int(q)),) for q in qualities), shift=bool(rng.random() < 0.5))
+
+
+def _random_box(size: tuple[int, int], rng: np.random.Generator) -> tuple[float, float, float, float]:
+    """A square of the photo with 0.5 to 1 of its short side, anywhere: (left, top, right, bottom)."""
+    side = min(size) * rng.uniform(0.5, 1.0)
+    left, top = (rng.uniform(0, extent - side) for extent in size)
+    return left, top, left + side, top + side
+
+
+def _crop(image: Image.Image, box: tuple[float, float, float, float], size: int, mirrored: bool) -> np.ndarray:
+    crop = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    return np.asarray(crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else crop)

@@ -1,0 +1,122 @@
+"""From pixels to probabilities, on the device asked for."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from afdcli.classifier import DedriftedClassifier, load_classifier
+from afdcli.errors import WrongUse
+from afdcli.options import ModelOptions
+
+torch.set_num_threads(1)  # Threads that wait for a busy processor make small networks many times slower.
+
+
+@pytest.fixture(scope="session")
+def classifier():
+    return load_classifier(ModelOptions(device="cpu"))
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
+
+
+def in_0_to_1(pixels):
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+
+
+def test_forward_takes_rgb_in_0_to_1_and_gives_logits(classifier, pixels):
+    with torch.inference_mode():
+        logits = classifier(in_0_to_1(pixels))
+    assert logits.shape == (3, 1000)
+    assert logits.dtype == torch.float32
+
+
+def test_top_is_the_softmax_of_forward(classifier, pixels):
+    index, probability = classifier.top(pixels, 5)
+    with torch.inference_mode():
+        shares, indices = classifier(in_0_to_1(pixels)).softmax(1).topk(5)
+    assert index.tolist() == indices.tolist()
+    np.testing.assert_allclose(probability, shares.numpy(), atol=1e-6)
+
+
+def test_top_gives_indices_and_falling_probabilities(classifier, pixels):
+    index, probability = classifier.top(pixels, 1000)
+    assert index.shape == probability.shape == (3, 1000)
+    assert (np.diff(probability) <= 0).all()
+    np.testing.assert_allclose(probability.sum(1), 1, atol=1e-4)
+    assert [sorted(row) for row in index.tolist()] == [list(range(1000))] * 3
+
+
+def test_each_image_of_a_batch_is_classified_by_itself(classifier, pixels):
+    index, probability = classifier.top(pixels, 5)
+    for number in range(len(pixels)):
+        one_index, one_probability = classifier.top(pixels[number : number + 1], 5)
+        assert one_index[0].tolist() == index[number].tolist()
+        np.testing.assert_allclose(one_probability[0], probability[number], atol=1e-5)
+
+
+def test_the_classifier_is_in_evaluation_mode_and_frozen(classifier):
+    assert not any(module.training for module in classifier.modules())
+    assert not any(parameter.requires_grad for parameter in classifier.parameters())
+
+
+def test_normalisation_is_the_backbones_and_is_not_stored(classifier):
+    assert classifier.mean.flatten().tolist() == pytest.approx(classifier.backbone.mean)
+    assert classifier.std.flatten().tolist() == pytest.approx(classifier.backbone.std)
+    assert not {"mean", "std"} & classifier.state_dict().keys()
+
+
+@pytest.mark.parametrize("weights", ["auto", "none"])
+def test_auto_and_none_are_the_plain_backbone(tmp_path, weights):
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_vit", num_classes=3).state_dict(), tmp_path / "tiny.safetensors")
+    options = ModelOptions("test_vit", tmp_path / "tiny.safetensors", "cpu")
+    assert load_classifier(options, weights).module is None
+
+
+@pytest.mark.parametrize("weights", ["afd", "module.safetensors", "", "None"])
+def test_other_weights_are_refused(weights):
+    with pytest.raises(WrongUse, match="--weights takes auto or none"):
+        load_classifier(ModelOptions(), weights)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "", "cpu:x", "meta:banana", "xla"])
+def test_a_device_that_is_not_here_is_refused_in_a_sentence(device):
+    with pytest.raises(WrongUse, match="--device") as refusal:
+        load_classifier(ModelOptions(device=device))
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_module_sees_features_and_images_and_changes_the_outcome(classifier, pixels):
+    class Zero(nn.Module):
+        def forward(self, features, images):
+            assert images.shape == (3, 3, 224, 224)
+            assert 0 <= images.min() <= images.max() <= 1
+            return torch.zeros_like(features)
+
+    with torch.inference_mode():
+        logits = DedriftedClassifier(classifier.backbone, Zero()).eval()(in_0_to_1(pixels))
+    assert torch.equal(logits[0], logits[1])
+    assert not torch.equal(logits, classifier(in_0_to_1(pixels)))
+
+
+def test_a_module_that_changes_nothing_changes_nothing(classifier, pixels):
+    class Same(nn.Module):
+        def forward(self, features, images):
+            return features
+
+    with torch.inference_mode():
+        logits = DedriftedClassifier(classifier.backbone, Same()).eval()(in_0_to_1(pixels))
+        torch.testing.assert_close(logits, classifier(in_0_to_1(pixels)))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_gives_the_same_classes(classifier, pixels):
+    index, probability = load_classifier(ModelOptions(device="cuda")).top(pixels, 5)
+    on_cpu, on_cpu_probability = classifier.top(pixels, 5)
+    assert index.tolist() == on_cpu.tolist()
+    np.testing.assert_allclose(probability, on_cpu_probability, atol=1e-3)
