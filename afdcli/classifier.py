@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from afdcli.backbones import Backbone, load_backbone, split
+from afdcli.checkpoint import check_backbone, load_checkpoint
 from afdcli.errors import WrongUse
 from afdcli.options import ModelOptions
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 class DedriftedClassifier(nn.Module):
@@ -55,17 +62,33 @@ class DedriftedClassifier(nn.Module):
 def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedClassifier:
     """The classifier that `options` describe, with the de-drifting module `weights`, ready on its device.
 
-    `auto` is the module shipped for the backbone. None is shipped yet, so it is the plain backbone, like `none`.
+    `weights` is a file of `afd train`, whose module is folded here if it is not yet; or `none`; or `auto`, the module
+    shipped for the backbone. None is shipped yet, so that is the plain backbone, like `none`.
 
     Raises:
-        BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone`.
-        WrongUse: there is no such device, or `weights` is something else.
+        BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone` and `load_checkpoint`.
+        WrongUse: there is no such device.
     """
-    if weights not in ("auto", "none"):
-        raise WrongUse(f"--weights takes auto or none, not '{weights}'. This version reads no module from a file.")
     device = pick_device(options.device)
-    classifier = DedriftedClassifier(load_backbone(options.backbone, options.backbone_checkpoint)).eval()
-    return classifier.to(device).to(memory_format=torch.channels_last)
+    backbone = load_backbone(options.backbone, options.backbone_checkpoint)
+    if weights in ("auto", "none"):
+        classifier = DedriftedClassifier(backbone)
+    else:
+        checkpoint = load_checkpoint(Path(weights))
+        check_backbone(checkpoint, backbone, Path(weights))
+        classifier = DedriftedClassifier(backbone, checkpoint.module.folded(), checkpoint.tap)
+    return classifier.eval().to(device).to(memory_format=torch.channels_last)
+
+
+def reuse_memory() -> None:
+    """Have the C library keep freed memory, on Linux with glibc: for a process that does nothing but run networks.
+
+    Otherwise every layer's output is a fresh mapping, and zeroing its pages takes as long as the network itself.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 2**30)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def pick_device(name: str) -> torch.device:

@@ -21,6 +21,7 @@ from afdcli.options import (
     EvaluateOptions,
     ModelOptions,
     ReadOptions,
+    TrainOptions,
     default_workers,
     degradations,
 )
@@ -39,7 +40,7 @@ app = typer.Typer(
 
 WORKERS = default_workers()
 
-MODEL, READING = "Model", "Reading"
+MODEL, READING, MODULE, LOSS = "Model", "Reading", "Module", "Loss"
 Backbone = Annotated[str, typer.Option(help="A timm model name.", rich_help_panel=MODEL)]
 BackboneCheckpoint = Annotated[
     Path | None,
@@ -85,7 +86,9 @@ def classify(
     quiet: Quiet = False,
     backbone: Backbone = DEFAULT_BACKBONE,
     backbone_checkpoint: BackboneCheckpoint = None,
-    weights: Annotated[str, typer.Option(help="De-drifting module: auto or none.", rich_help_panel=MODEL)] = "auto",
+    weights: Annotated[
+        str, typer.Option(help="De-drifting module: auto, none or a file.", rich_help_panel=MODEL)
+    ] = "auto",
     device: Device = "auto",
     batch_size: BatchSize = ModelOptions.batch_size,
     exif: Exif = "apply",
@@ -103,8 +106,10 @@ def classify(
 
 def _classify(options: ClassifyOptions, quiet: bool) -> int:
     from afdcli import report
+    from afdcli.classifier import reuse_memory
     from afdcli.inference import Classification
 
+    reuse_memory()
     run = Classification(options)
     summary = report.ClassifySummary(options, run.total)
     with report.Tracker(run.total, "photos", quiet, already=run.already) as tracker:
@@ -136,7 +141,7 @@ def evaluate(
     backbone: Backbone = DEFAULT_BACKBONE,
     backbone_checkpoint: BackboneCheckpoint = None,
     weights: Annotated[
-        str, typer.Option(help="De-drifting modules, such as none,auto.", rich_help_panel=MODEL)
+        str, typer.Option(help="De-drifting modules, such as none,FILE.", rich_help_panel=MODEL)
     ] = "none",
     device: Device = "auto",
     batch_size: BatchSize = ModelOptions.batch_size,
@@ -167,8 +172,10 @@ def evaluate(
 
 def _evaluate(options: EvaluateOptions, quiet: bool) -> int:
     from afdcli import report
+    from afdcli.classifier import reuse_memory
     from afdcli.evaluation import Evaluation
 
+    reuse_memory()
     run = Evaluation(options)
     with report.Tracker(len(run.cases), "photos", quiet) as tracker:
         for photo in run.photos():
@@ -229,6 +236,84 @@ def _degrade(options: DegradeOptions, quiet: bool) -> int:
     if not quiet:
         report.show_copies(options, tracker)
     return tracker.conclude("Look for the status 'error' in the manifests.")
+
+
+@app.command()
+def train(
+    photos: Annotated[
+        list[str], typer.Argument(metavar="PHOTOS", help="Folders, files or patterns.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .safetensors file.")] = TrainOptions.output,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    steps: Annotated[int, typer.Option(help="Batches in all.")] = TrainOptions.steps,
+    learning_rate: Annotated[float, typer.Option(help="Of AdamW, at its highest.")] = TrainOptions.learning_rate,
+    validate_every: Annotated[int, typer.Option(help="Steps between validations.")] = TrainOptions.validate_every,
+    quiet: Quiet = False,
+    tap: Annotated[str, typer.Option(help="stem, stage1 or stage2.", rich_help_panel=MODULE)] = TrainOptions.tap,
+    width: Annotated[int, typer.Option(help="Channels of the enhancer.", rich_help_panel=MODULE)] = TrainOptions.width,
+    depth: Annotated[int, typer.Option(help="Its levels.", rich_help_panel=MODULE)] = TrainOptions.depth,
+    stride: Annotated[int, typer.Option(help="Its reduction.", rich_help_panel=MODULE)] = TrainOptions.stride,
+    pooled: Annotated[
+        bool, typer.Option("--pooled", help="One drift a channel, not a place.", rich_help_panel=MODULE)
+    ] = False,
+    feature_weight: Annotated[float, typer.Option(help="Of the drift left at the tap.", rich_help_panel=LOSS)] = 1.0,
+    stage_weight: Annotated[float, typer.Option(help="Of the drift left further on.", rich_help_panel=LOSS)] = 1.0,
+    logit_weight: Annotated[float, typer.Option(help="Of the change in predictions.", rich_help_panel=LOSS)] = 1.0,
+    clean_share: Annotated[
+        float, typer.Option(help="Pairs left undamaged.", rich_help_panel=LOSS)
+    ] = TrainOptions.clean_share,
+    crop_first_share: Annotated[float, typer.Option(help="Damaged pairs cropped first.", rich_help_panel=LOSS)] = 0.5,
+    backbone: Backbone = DEFAULT_BACKBONE,
+    backbone_checkpoint: BackboneCheckpoint = None,
+    device: Device = "auto",
+    batch_size: BatchSize = ModelOptions.batch_size,
+    exif: Exif = "apply",
+    icc: Icc = "ignore",
+    max_pixels: MaxPixels = MAX_PIXELS,
+    workers: Workers = WORKERS,
+    seed: Seed = 0,
+) -> None:
+    """Teach a de-drifting module to undo compression, from photos without labels."""
+    options = TrainOptions(
+        photos=tuple(photos),
+        output=output,
+        tap=tap,
+        width=width,
+        depth=depth,
+        stride=stride,
+        pooled=pooled,
+        steps=steps,
+        learning_rate=learning_rate,
+        feature_weight=feature_weight,
+        stage_weight=stage_weight,
+        logit_weight=logit_weight,
+        clean_share=clean_share,
+        crop_first_share=crop_first_share,
+        validate_every=validate_every,
+        seed=seed,
+        resume=resume,
+        model=ModelOptions(backbone, backbone_checkpoint, device, batch_size),
+        read=ReadOptions(exif, icc, max_pixels),
+        workers=workers,
+    )
+    raise typer.Exit(_train(options, quiet))
+
+
+def _train(options: TrainOptions, quiet: bool) -> int:
+    from afdcli import report
+    from afdcli.classifier import reuse_memory
+    from afdcli.training import Training
+
+    reuse_memory()
+    run = Training(options)
+    with report.Tracker(options.steps, "steps", quiet, already=run.done) as tracker:
+        for step in run.steps():
+            tracker.reach(step.number)
+            if step.validation is not None and not quiet:
+                report.show_validation(step.number, step.losses, step.validation)
+    if tracker.interrupted:
+        return report.stopped(tracker, f"Go on from step {run.saved:,} by adding --resume.")
+    return report.ALL_READ
 
 
 def _numbers(flag: str, text: str) -> list[int]:

@@ -124,7 +124,7 @@ class ModelOptions:
     """Weights for `backbone`: .safetensors, or .pth without pickled code. None: the installed or downloaded ones."""
     device: str = "auto"
     """`auto` (a GPU where there is one), or a torch device such as `cpu`, `cuda:1`, `mps`."""
-    batch_size: int = 32
+    batch_size: int = 16
     """Images that go through the network together."""
 
     def __post_init__(self) -> None:
@@ -142,7 +142,7 @@ class ClassifyOptions:
     topk: int = 5
     """Classes reported for each image, most probable first."""
     weights: str = "auto"
-    """The de-drifting module: `auto` (the one shipped for the backbone, if any) or `none`."""
+    """The de-drifting module: a file of `afd train`, `none`, or `auto` (the one shipped for the backbone, if any)."""
     resume: bool = False
     """Go on with an interrupted `output` instead of starting anew."""
     model: ModelOptions = ModelOptions()
@@ -177,7 +177,7 @@ class EvaluateOptions:
     degraded: Path | None = None
     """Read the levels from this folder made by `afd degrade` from `dataset`, instead of compressing here."""
     weights: tuple[str, ...] = ("none",)
-    """De-drifting modules to compare, on the same compressed bytes."""
+    """De-drifting modules to compare, each as for `ClassifyOptions`, on the same compressed bytes."""
     seed: int = 0
     """Of the drawn qualities and grid shifts."""
     model: ModelOptions = ModelOptions()
@@ -207,7 +207,7 @@ class TrainOptions:
     photos: tuple[str, ...]
     """Folders, files and patterns of photos. Labels are not needed, and not looked at."""
     output: Path = Path("module.safetensors")
-    """The best module so far, by validation. Beside it lie `.last` (to resume from) and `.log.csv`."""
+    """The best module so far, by validation. Beside it lie `.state.safetensors`, to go on from, and `.log.csv`."""
     tap: str = "stage1"
     """Where the module goes: `stem`, `stage1` or `stage2`."""
     width: int = 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median_low
 from typing import Any, Literal
@@ -62,7 +62,8 @@ class Tracker:
         self.done = 0
         self.failed = 0
         self.interrupted = False
-        self._total, self._noun, self._already = total, noun, already
+        self.noun = noun
+        self._total, self._already = total, already
         self._failures: list[tuple[str, str]] = []
         self._begun = self._said = time.monotonic()
         self._plain = not quiet and not err.is_terminal
@@ -92,6 +93,11 @@ class Tracker:
         """Since the beginning."""
         return time.monotonic() - self._begun
 
+    def reach(self, done: int) -> None:
+        """`done` are done in all."""
+        self.done = done
+        self._show()
+
     def advance(self, name: str, error: str | None) -> None:
         """One more is done: `name`, which failed if there is an `error`."""
         self.done += 1
@@ -99,12 +105,15 @@ class Tracker:
             self.failed += 1
             if self.failed <= FAILURES_SHOWN:
                 self._failures.append((name, error))
+        self._show()
+
+    def _show(self) -> None:
         rate = max(self.done - self._already, 0) / max(self.seconds, 1e-9)
         failed = f"{self.failed:,} failed" if self.failed else ""
         self._bar.update(self._task, completed=self.done, rate=f"{rate:.1f} a second", failed=failed)
         if self._plain and time.monotonic() - self._said >= PLAIN_INTERVAL:
             self._said = time.monotonic()
-            parts = [f"{self.done:,} of {self._total:,} {self._noun}", f"{rate:.1f} a second", failed]
+            parts = [f"{self.done:,} of {self._total:,} {self.noun}", f"{rate:.1f} a second", failed]
             if rate:
                 parts.append(f"{(self._total - self.done) / rate:.0f} s left")
             err.print(", ".join(filter(None, parts)), markup=False)
@@ -113,7 +122,7 @@ class Tracker:
         """Name the first failures and `where` the others are; returns the exit code."""
         if not self.failed:
             return ALL_READ
-        err.print(f"\n{self.failed:,} of {self._total:,} {self._noun} could not be used:", style="bold", markup=False)
+        err.print(f"\n{self.failed:,} of {self._total:,} {self.noun} could not be used:", style="bold", markup=False)
         width = max(len(visible(name)) for name, _ in self._failures)
         for name, error in self._failures:
             err.print(Text.assemble(f"  {visible(name):{width}}  ", (visible(error), "red")))
@@ -124,7 +133,7 @@ class Tracker:
 
 def stopped(tracker: Tracker, advice: str) -> int:
     """Say how far it came before Ctrl-C; returns the exit code."""
-    err.print(f"Stopped after {tracker.done:,} photos. {advice}", markup=False)
+    err.print(f"Stopped after {tracker.done:,} {tracker.noun}. {advice}", markup=False)
     return INTERRUPTED
 
 
@@ -173,6 +182,14 @@ class ClassifySummary:
             return row["path"], "(could not be read)", None, None
         label = str(row["label_1"]).split(",")[0]
         return row["path"], label, f"{float(row['prob_1']):.2f}", row["quality"]
+
+
+def show_validation(step: int, losses: Mapping[str, float], validation: Mapping[str, float]) -> None:
+    """Print a line about how training goes."""
+    agreement = f"agreement {validation['agreement_without']:.1f} -> {validation['agreement']:.1f} %"
+    angle = f"feature angle {validation['angle_without']:.1f} -> {validation['angle']:.1f} degrees"
+    parts = (f"step {step:,}", f"loss {losses['loss']:.3f}", agreement, f"undamaged {validation['clean']:.1f} %", angle)
+    err.print(", ".join(parts), markup=False)
 
 
 def show_accuracies(rows: Sequence[Row], output: Path) -> None:

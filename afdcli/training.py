@@ -1,0 +1,266 @@
+"""`afd train`: teach a de-drifting module to undo compression, from photos without labels.
+
+Pairs of an original and its compressed copy are made on the fly. The features of the original at the tap are the target
+(AFD, section III-D), and so is what the frozen tail makes of them: its later features, and its logits. A pair depends
+on the seed and its number only, so a run that was interrupted goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from afdcli import codecs
+from afdcli.backbones import Tail, load_backbone, split
+from afdcli.checkpoint import Checkpoint, save_checkpoint
+from afdcli.classifier import DedriftedClassifier, pick_device
+from afdcli.errors import BadCheckpoint, UnreadableImage, WrongUse
+from afdcli.files import expand_inputs, find_images
+from afdcli.images import read_rgb
+from afdcli.methods.afd import AFDConfig, AFDModule
+from afdcli.options import Compression, TrainOptions
+from afdcli.parallel import ordered_map
+from afdcli.samples import Pair, make_pair
+
+HELD_OUT = 20
+"""One photo in so many is never trained on: it validates."""
+EMA_DECAY = 0.999
+WEIGHT_DECAY = 0.01
+GRADIENT_NORM = 1.0
+WARM_UP = 500
+"""Steps over which the learning rate rises."""
+VALIDATION_LEVELS = tuple(Compression("jpeg", quality) for quality in (25, 18, 15, 10, 7))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step of training did."""
+
+    number: int
+    """From 1."""
+    losses: dict[str, float]
+    """`loss`, and its parts before weighting: `feature`, `stage`, `logit`."""
+    validation: dict[str, float] | None = None
+    """Every now and then, over the photos held out: see `VALIDATION`."""
+
+
+VALIDATION = {
+    "agreement": "percent of damaged photos that get the class of their original, with the module",
+    "agreement_without": "the same without it",
+    "clean": "percent of undamaged photos that keep their class, with the module",
+    "angle": "degrees between the features of damaged photos and of their originals at the tap, with the module",
+    "angle_without": "the same without it",
+    "divergence": "nats from the original's prediction, damaged and undamaged, with the module: the best has the least",
+}
+
+
+class Training:
+    """One run: go through `steps`, and the best module is in the output."""
+
+    def __init__(self, options: TrainOptions) -> None:
+        """Find the photos, load the backbone, and build the module, or load what an interrupted run left.
+
+        Raises:
+            WrongUse: there are too few photos.
+            BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone` and `split`.
+            BadCheckpoint: there is nothing to resume, or it was begun with other options.
+        """
+        photos = [source.path for source in find_images(expand_inputs(options.photos)) if not source.error]
+        if len(photos) < 2:
+            raise WrongUse(f"Training needs at least two photos, and there are {len(photos)}.")
+        self._photos = tuple(path for index, path in enumerate(photos) if index % HELD_OUT)
+        self._held_out = tuple(path for index, path in enumerate(photos) if index % HELD_OUT == 0)
+        self._options = options
+        self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint)
+        torch.manual_seed(options.seed)
+        channels = split(self.backbone, options.tap).channels
+        config = AFDConfig(channels, options.width, options.depth, options.stride, pooled=options.pooled)
+        average = AFDModule(config)
+        """A moving average of the module's weights: it is what is validated and written."""
+        classifier = DedriftedClassifier(self.backbone, average, options.tap).eval()
+        self._classifier = classifier.to(pick_device(options.model.device)).to(memory_format=torch.channels_last)
+        self._average = average
+        self._module = deepcopy(average)
+        self._optimizer = torch.optim.AdamW(self._module.parameters(), weight_decay=WEIGHT_DECAY)
+        self.done = 0
+        """Steps done, by an interrupted run too."""
+        self.saved = 0
+        """Steps that a run would go on from."""
+        self._best = math.inf
+        if options.resume:
+            self._load_state()
+
+    def steps(self) -> Iterator[Step]:
+        """Train; each step is yielded when it is done. After a validation the files are up to date."""
+        options, batch_size = self._options, self._options.model.batch_size
+        pairs = ordered_map(
+            partial(make_pair, photos=self._photos, size=self.backbone.preprocessing.size, options=options),
+            range(self.done * batch_size, options.steps * batch_size),
+            workers=options.workers,
+            ahead=2 * batch_size,
+            crashed=_no_pair,
+        )
+        while batch := list(islice(pairs, batch_size)):
+            losses = self._step([pair for pair in batch if pair is not None])
+            self.done += 1
+            validation = None
+            if self.done % options.validate_every == 0 or self.done == options.steps:
+                validation = self._validate()
+                if validation["divergence"] < self._best:
+                    self._best = validation["divergence"]
+                    checkpoint = Checkpoint(self._average, options.tap, self.backbone.name, self.backbone.fingerprint)
+                    save_checkpoint(checkpoint, options.output)
+                self._save_state()
+            yield Step(self.done, losses, validation)
+
+    def _step(self, pairs: list[Pair]) -> dict[str, float]:
+        """One step of AdamW on `pairs`; returns the losses."""
+        options, tail = self._options, self._classifier.tail
+        assert isinstance(tail, Tail)
+        for group in self._optimizer.param_groups:
+            group["lr"] = options.learning_rate * _schedule(self.done, options.steps)
+        degraded = self._images([pair.degraded for pair in pairs])
+        with torch.no_grad():
+            clean = self._classifier.features(self._images([pair.original for pair in pairs]))
+            drifted = self._classifier.features(degraded)
+            *clean_stages, clean_logits = tail.stages(clean)
+        mended = self._module(drifted, degraded)
+        *stages, logits = tail.stages(mended)
+        losses = {
+            "feature": relative_error(mended, clean),
+            "stage": torch.stack([relative_error(*both) for both in zip(stages, clean_stages, strict=True)]).mean(),
+            "logit": divergence(logits, clean_logits),
+        }
+        losses["loss"] = (
+            options.feature_weight * losses["feature"]
+            + options.stage_weight * losses["stage"]
+            + options.logit_weight * losses["logit"]
+        )
+        self._optimizer.zero_grad()
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._module.parameters(), GRADIENT_NORM)
+        self._optimizer.step()
+        decay = min(EMA_DECAY, (1 + self.done) / (10 + self.done))  # shorter at first, when the weights are random
+        with torch.no_grad():
+            for average, parameter in zip(self._average.parameters(), self._module.parameters(), strict=True):
+                average.lerp_(parameter, 1 - decay)
+        return {name: loss.item() for name, loss in losses.items()}
+
+    def _images(self, pixels: list[np.ndarray]) -> Tensor:
+        """(B, 3, H, W) in [0, 1], from (H, W, 3) uint8 each."""
+        batch = torch.from_numpy(np.stack(pixels)).to(self._classifier.mean.device)
+        return batch.permute(0, 3, 1, 2).float() / 255
+
+    @torch.inference_mode()
+    def _validate(self) -> dict[str, float]:
+        """See `Step.validation`."""
+        options, classifier, preprocessing = self._options, self._classifier, self.backbone.preprocessing
+        totals: dict[str, list[float]] = {name: [] for name in VALIDATION}
+        for path in self._held_out:
+            try:
+                photo = read_rgb(path, options.read).image
+            except UnreadableImage:
+                continue
+            crop = preprocessing(photo)
+            damaged = [codecs.decode(codecs.encode(crop, level)) for level in VALIDATION_LEVELS]
+            damaged += [preprocessing(codecs.decode(codecs.encode(photo, level))) for level in VALIDATION_LEVELS]
+            images = self._images([np.asarray(image) for image in (crop, *damaged)])
+            features = classifier.features(images)
+            mended = self._average(features, images)
+            plain, logits = classifier.tail(features), classifier.tail(mended)
+            same = logits.argmax(1) == plain[0].argmax()
+            totals["agreement"].append(100 * float(same[1:].float().mean()))
+            totals["agreement_without"].append(100 * float((plain.argmax(1) == plain[0].argmax())[1:].float().mean()))
+            totals["clean"].append(100 * float(same[0]))
+            totals["angle"].append(_angle(mended[1:], features[:1]))
+            totals["angle_without"].append(_angle(features[1:], features[:1]))
+            totals["divergence"].append(float(divergence(logits, plain[:1].expand_as(logits))))
+        return {name: float(np.mean(values)) for name, values in totals.items()}
+
+    def _state_path(self) -> Path:
+        return self._options.output.with_suffix(".state.safetensors")
+
+    def _settings(self) -> str:
+        """The options that decide what comes out, as text."""
+        settings = asdict(self._options)
+        for name in ("output", "resume", "workers"):
+            del settings[name]
+        return json.dumps({**settings, "fingerprint": self.backbone.fingerprint}, default=str)
+
+    def _save_state(self) -> None:
+        """Write all that `_load_state` needs, all of it or nothing."""
+        tensors = {f"module.{name}": value for name, value in self._module.state_dict().items()}
+        tensors |= {f"average.{name}": value for name, value in self._average.state_dict().items()}
+        for number, state in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
+        metadata = {"settings": self._settings(), "done": str(self.done), "best": repr(self._best)}
+        partial_file = self._state_path().with_suffix(".partial")
+        partial_file.write_bytes(save({name: value.contiguous() for name, value in tensors.items()}, metadata))
+        partial_file.replace(self._state_path())
+        self.saved = self.done
+
+    def _load_state(self) -> None:
+        path = self._state_path()
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError):
+            raise BadCheckpoint(f"There is no '{path}' that could be gone on with. Start without --resume.") from None
+        if metadata.get("settings") != self._settings():
+            raise BadCheckpoint(f"'{path}' was begun with other options. Use those, or start without --resume.")
+        for module, prefix in ((self._module, "module."), (self._average, "average.")):
+            module.load_state_dict(
+                {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+            )
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimizer."):
+                _, number, key = name.split(".")
+                state.setdefault(int(number), {})[key] = value
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
+        self.done = self.saved = int(metadata["done"])
+        self._best = float(metadata["best"])
+
+
+def _no_pair(_: int) -> None:
+    return None
+
+
+def _schedule(done: int, steps: int) -> float:
+    """The share of the learning rate at a step: a linear warm-up, then a cosine to 0."""
+    warm_up = min(WARM_UP, steps // 10 + 1)
+    if done < warm_up:
+        return (done + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (done - warm_up) / max(1, steps - warm_up)))
+
+
+def relative_error(features: Tensor, target: Tensor) -> Tensor:
+    """Squared error over the target's own power, for each image, averaged: 1 is as bad as giving zeros."""
+    axes = tuple(range(1, target.ndim))
+    error = (features - target).square().mean(axes)
+    return (error / (target.square().mean(axes) + 1e-6)).mean()
+
+
+def divergence(logits: Tensor, target: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of predictions from the target's, in nats an image."""
+    return F.kl_div(logits.log_softmax(1), target.log_softmax(1), reduction="batchmean", log_target=True)
+
+
+def _angle(features: Tensor, target: Tensor) -> float:
+    """Mean angle in degrees between the features of images, each flattened (paper, Figure 2)."""
+    cosine = F.cosine_similarity(features.flatten(1), target.flatten(1))
+    return float(cosine.clamp(-1, 1).acos().rad2deg().mean())

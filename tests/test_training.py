@@ -1,0 +1,137 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from afdcli.checkpoint import load_checkpoint
+from afdcli.errors import BadCheckpoint, WrongUse
+from afdcli.options import ModelOptions, TrainOptions
+from afdcli.samples import Pair, make_pair, random_degradation
+from afdcli.training import Training, divergence, relative_error
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    """A run of four steps on a few photos and a tiny random network, in this process."""
+    folder = tmp_path_factory.mktemp("training")
+    for number in range(6):
+        noise = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((200, 150)).save(folder / f"{number}.png")
+    torch.manual_seed(0)
+    network = folder / "network.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), network)
+    return TrainOptions(
+        photos=(str(folder),),
+        output=folder / "module.safetensors",
+        width=4,
+        depth=1,
+        steps=4,
+        validate_every=2,
+        model=ModelOptions("test_resnet", network, "cpu", batch_size=2),
+        workers=0,
+    )
+
+
+def run(options):
+    training = Training(options)
+    return training, list(training.steps())
+
+
+def test_training_lowers_the_loss_and_leaves_the_backbone_alone(options, tmp_path):
+    options = replace(options, output=tmp_path / "m.safetensors", steps=40, validate_every=40, clean_share=0.0)
+    training, steps = run(options)
+    losses = [step.losses["loss"] for step in steps]
+    assert np.mean(losses[-10:]) < np.mean(losses[:10])
+    after = training.backbone.model.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in load_file(options.model.backbone_checkpoint).items())
+
+
+def test_an_interrupted_run_ends_in_the_same_weights(options, tmp_path):
+    whole, stopped = (replace(options, output=tmp_path / f"{name}.safetensors") for name in ("whole", "stopped"))
+    run(whole)
+    for step in Training(stopped).steps():
+        if step.number == 3:
+            break
+    _, steps = run(replace(stopped, resume=True))
+    assert [step.number for step in steps] == [3, 4]
+    for name in ("whole.safetensors", "whole.state.safetensors"):
+        expected, found = load_file(tmp_path / name), load_file(tmp_path / name.replace("whole", "stopped"))
+        assert expected.keys() == found.keys()
+        assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_other_options_or_nothing_to_go_on_from_are_refused(options, tmp_path):
+    options = replace(options, output=tmp_path / "m.safetensors")
+    with pytest.raises(BadCheckpoint, match="Start without --resume"):
+        Training(replace(options, resume=True))
+    run(options)
+    with pytest.raises(BadCheckpoint, match="other options"):
+        Training(replace(options, resume=True, learning_rate=0.5))
+
+
+def test_what_was_trained_is_for_that_backbone(options, tmp_path):
+    options = replace(options, output=tmp_path / "m.safetensors")
+    training, _ = run(options)
+    checkpoint = load_checkpoint(options.output)
+    assert (checkpoint.backbone, checkpoint.tap) == ("test_resnet", "stage1")
+    assert checkpoint.fingerprint == training.backbone.fingerprint
+    assert not checkpoint.module.is_folded
+
+
+def test_one_photo_is_too_few(options, tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "only.png")
+    with pytest.raises(WrongUse, match="at least two"):
+        Training(replace(options, photos=(str(tmp_path),)))
+
+
+def test_a_pair_depends_on_its_number_and_the_seed_only(options):
+    photos = tuple(f"{options.photos[0]}/{number}.png" for number in range(6))
+    first, again, other = (make_pair(number, photos, 64, options) for number in (7, 7, 8))
+    assert np.array_equal(first.original, again.original) and np.array_equal(first.degraded, again.degraded)
+    assert not np.array_equal(first.original, other.original)
+    reseeded = make_pair(7, photos, 64, replace(options, seed=1))
+    assert not np.array_equal(first.original, reseeded.original)
+
+
+@pytest.mark.parametrize("crop_first", [0.0, 1.0])
+def test_a_damaged_pair_shows_the_same_crop(options, crop_first):
+    photos = tuple(f"{options.photos[0]}/{number}.png" for number in range(6))
+    options = replace(options, clean_share=0.0, crop_first_share=crop_first)
+    for number in range(8):
+        pair = make_pair(number, photos, 64, options)
+        apart = np.abs(pair.original.astype(int) - pair.degraded).mean()
+        assert 0 < apart < 25, "the photos are smooth, so another crop would be further away"
+
+
+def test_the_clean_share_is_kept(options):
+    photos = tuple(f"{options.photos[0]}/{number}.png" for number in range(6))
+    pairs = [make_pair(number, photos, 32, replace(options, clean_share=0.5)) for number in range(60)]
+    assert 18 <= sum(np.array_equal(pair.original, pair.degraded) for pair in pairs) <= 42
+
+
+def test_a_photo_that_cannot_be_read_gives_no_pair(options):
+    assert make_pair(0, ("nowhere.jpg",), 64, options) is None
+    assert isinstance(make_pair(0, (f"{options.photos[0]}/0.png",), 64, options), Pair)
+
+
+def test_degradations_are_of_the_kinds_promised():
+    drawn = [random_degradation(np.random.default_rng(seed)) for seed in range(300)]
+    assert {one.last.codec for one in drawn} == {"jpeg", "avif"}
+    assert {one.passes for one in drawn} == {1, 2, 3, 4, 5}
+    qualities = [one.last.quality for one in drawn if one.last.codec == "jpeg"]
+    assert min(qualities) >= 5 and max(qualities) <= 95 and np.median(qualities) < 40
+
+
+def test_losses_by_hand():
+    target = torch.tensor([[1.0, 2.0], [0.0, 2.0]])
+    assert relative_error(target, target) == 0
+    torch.testing.assert_close(relative_error(torch.zeros(2, 2), target), torch.tensor(1.0))
+    right, wrong = torch.tensor([[0.0, 0.0]]), torch.tensor([[np.log(3.0), 0.0]])
+    expected = 0.5 * np.log(0.5 / 0.75) + 0.5 * np.log(0.5 / 0.25)
+    torch.testing.assert_close(divergence(wrong, right).item(), expected, rtol=1e-5, atol=0)
