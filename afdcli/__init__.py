@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from afdcli.degrade import Degrading
     from afdcli.errors import AfdError
     from afdcli.evaluation import Evaluation
+    from afdcli.fusing import fuse
     from afdcli.images import Preprocessing, read_rgb
     from afdcli.inference import Classification
     from afdcli.options import (
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
         Degradation,
         DegradeOptions,
         EvaluateOptions,
+        FuseOptions,
         ModelOptions,
         ReadOptions,
+        TrainOptions,
     )
+    from afdcli.training import Training
 
 __version__ = metadata.version("afd-dedrift")
 __all__ = [
@@ -40,9 +44,13 @@ __all__ = [
     "Degrading",
     "EvaluateOptions",
     "Evaluation",
+    "FuseOptions",
     "ModelOptions",
     "Preprocessing",
     "ReadOptions",
+    "TrainOptions",
+    "Training",
+    "fuse",
     "load_classifier",
     "read_rgb",
 ]
@@ -54,6 +62,8 @@ _MODULES = {
     "Degrading": "degrade",
     "Evaluation": "evaluation",
     "Preprocessing": "images",
+    "Training": "training",
+    "fuse": "fusing",
     "load_classifier": "classifier",
     "read_rgb": "images",
 }

@@ -19,6 +19,7 @@ from afdcli.options import (
     Degradation,
     DegradeOptions,
     EvaluateOptions,
+    FuseOptions,
     ModelOptions,
     ReadOptions,
     TrainOptions,
@@ -314,6 +315,20 @@ def _train(options: TrainOptions, quiet: bool) -> int:
     if tracker.interrupted:
         return report.stopped(tracker, f"Go on from step {run.saved:,} by adding --resume.")
     return report.ALL_READ
+
+
+@app.command()
+def fuse(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A module of afd train.", show_default=False)],
+    destination: Annotated[Path, typer.Argument(metavar="OUT", help="A .safetensors file.", show_default=False)],
+    photos: Annotated[list[str], typer.Option(help="Where to compare both; may be repeated.", show_default=False)],
+    backbone_checkpoint: BackboneCheckpoint = None,
+) -> None:
+    """Fold a trained module into single convolutions, for use."""
+    from afdcli import report
+    from afdcli.fusing import fuse
+
+    report.show_fused(fuse(FuseOptions(source, destination, tuple(photos), backbone_checkpoint)))
 
 
 def _numbers(flag: str, text: str) -> list[int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,11 @@ class Prediction:
         return row
 
 
+def _identity(weights: str) -> str:
+    """`weights` itself, or what is in the file that it names, wherever that lies."""
+    return weights if weights in ("auto", "none") else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+
+
 def columns(topk: int) -> dict[str, type]:
     """The columns of the result, in order, with the type of their values."""
     facts = {"path": str, "status": str, "error": str, "format": str, "width": int, "height": int}
@@ -81,7 +88,7 @@ class Classification:
         settings = {
             "backbone": self.backbone.name,
             "backbone_sha256": self.backbone.fingerprint,
-            "weights": options.weights,
+            "weights": _identity(options.weights),
             "topk": options.topk,
             **asdict(options.read),
         }

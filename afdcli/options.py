@@ -252,6 +252,24 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
+class FuseOptions:
+    """`afd fuse`."""
+
+    source: Path
+    """A file of `afd train`."""
+    destination: Path
+    """Where the folded module goes. What is there is replaced."""
+    photos: tuple[str, ...]
+    """Folders, files and patterns of the photos on which both are compared."""
+    backbone_checkpoint: Path | None = None
+    """Weights of the backbone, where they are not the installed or downloaded ones."""
+    read: ReadOptions = ReadOptions()
+
+    def __post_init__(self) -> None:
+        _check_ending("OUT", self.destination, (".safetensors",))
+
+
+@dataclass(frozen=True)
 class DegradeOptions:
     """`afd degrade`."""
 

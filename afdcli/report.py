@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median_low
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich import box
 from rich.console import Console
@@ -20,6 +20,9 @@ from afdcli.errors import AfdError
 from afdcli.files import printable
 from afdcli.options import ClassifyOptions, DegradeOptions
 from afdcli.results import Row
+
+if TYPE_CHECKING:
+    from afdcli.fusing import Fused
 
 ALL_READ, SOME_FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 """The exit codes: every input was read; some were not, see the rows; nothing was done; Ctrl-C."""
@@ -190,6 +193,15 @@ def show_validation(step: int, losses: Mapping[str, float], validation: Mapping[
     angle = f"feature angle {validation['angle_without']:.1f} -> {validation['angle']:.1f} degrees"
     parts = (f"step {step:,}", f"loss {losses['loss']:.3f}", agreement, f"undamaged {validation['clean']:.1f} %", angle)
     err.print(", ".join(parts), markup=False)
+
+
+def show_fused(fused: Fused) -> None:
+    """Say what folding changed."""
+    rows = [("parameters", *map("{:,}".format, fused.parameters)), ("MACs an image", *map("{:,}".format, fused.macs))]
+    table(("", "before", "after"), rows)
+    out.print(
+        f"Largest difference over {fused.photos} photos: {fused.difference:.1e} of the largest output.", markup=False
+    )
 
 
 def show_accuracies(rows: Sequence[Row], output: Path) -> None:

@@ -81,13 +81,25 @@ def check_replaceable(path: Path, program: str) -> dict[str, Any] | None:
             raise OutputRefused(
                 f"'{existing[0]}' exists, and is not from {program}. Choose another name, or delete it."
             )
-        if not path.parent.is_dir():
-            raise OutputRefused(f"There is no folder '{path.parent}' to write '{path.name}' to. Make it first.")
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise OutputRefused(f"'{path}' cannot be written: no permission. Choose another place.")
+        check_writable(path)
     except OSError as error:
         raise OutputRefused(f"'{path}' cannot be written: {error.strerror}. Choose another place.") from None
     return found if existing != [_record_path(path)] else None
+
+
+def check_writable(path: Path) -> None:
+    """Check, before any work is done, that a file can be written to `path`.
+
+    Raises:
+        OutputRefused: it cannot.
+    """
+    try:
+        if not path.parent.is_dir():
+            raise OutputRefused(f"There is no folder '{path.parent}' to write '{path.name}' to. Make it first.")
+        if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise OutputRefused(f"'{path}' cannot be written: no permission. Choose another place.")
+    except OSError as error:
+        raise OutputRefused(f"'{path}' cannot be written: {error.strerror}. Choose another place.") from None
 
 
 def _journal_path(path: Path) -> Path:

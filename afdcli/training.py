@@ -33,6 +33,7 @@ from afdcli.images import read_rgb
 from afdcli.methods.afd import AFDConfig, AFDModule
 from afdcli.options import Compression, TrainOptions
 from afdcli.parallel import ordered_map
+from afdcli.results import check_writable
 from afdcli.samples import Pair, make_pair
 
 HELD_OUT = 20
@@ -76,8 +77,10 @@ class Training:
         Raises:
             WrongUse: there are too few photos.
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone` and `split`.
+            OutputRefused: the output cannot be written.
             BadCheckpoint: there is nothing to resume, or it was begun with other options.
         """
+        check_writable(options.output)
         photos = [source.path for source in find_images(expand_inputs(options.photos)) if not source.error]
         if len(photos) < 2:
             raise WrongUse(f"Training needs at least two photos, and there are {len(photos)}.")

@@ -1,0 +1,105 @@
+"""`afd fuse`: fold a module into single convolutions, and prove it equal on real photos before it is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from afdcli.backbones import load_backbone
+from afdcli.checkpoint import Checkpoint, check_backbone, load_checkpoint, save_checkpoint
+from afdcli.classifier import DedriftedClassifier
+from afdcli.errors import BadCheckpoint, UnreadableImage, WrongUse
+from afdcli.files import expand_inputs, find_images
+from afdcli.images import read_rgb
+from afdcli.options import FuseOptions
+from afdcli.results import check_writable
+
+TOLERANCE = 1e-4
+"""Of the largest difference, relative to the largest value."""
+PHOTOS = 16
+"""How many of the photos are compared."""
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What folding changed."""
+
+    difference: float
+    """The largest difference between the outputs, over the largest output: over all photos, places and channels."""
+    parameters: tuple[int, int]
+    """Before and after."""
+    macs: tuple[int, int]
+    """Multiply-adds for one image, before and after."""
+    photos: int
+    """How many were compared."""
+
+
+def fuse(options: FuseOptions) -> Fused:
+    """Fold the module in `options.source` into `options.destination`.
+
+    Raises:
+        WrongUse: none of the photos can be read.
+        OutputRefused: the destination cannot be written.
+        BadCheckpoint: the source cannot be read, or is folded already, or would not be the same: nothing is written.
+    """
+    checkpoint = load_checkpoint(options.source)
+    if checkpoint.module.is_folded:
+        raise BadCheckpoint(f"'{options.source}' is folded already. Use it as it is.")
+    check_writable(options.destination)
+    backbone = load_backbone(checkpoint.backbone, options.backbone_checkpoint)
+    check_backbone(checkpoint, backbone, options.source)
+    classifier = DedriftedClassifier(backbone, checkpoint.module, checkpoint.tap).eval()
+    module, folded = checkpoint.module, checkpoint.module.folded().eval()
+    difference, largest, count = 0.0, 0.0, 0
+    with torch.inference_mode():
+        for images in _photos(options, classifier):
+            features = classifier.features(images)
+            before, after = module(features, images), folded(features, images)
+            difference = max(difference, float((before - after).abs().max()))
+            largest = max(largest, float(before.abs().max()))
+            count += 1
+        if count == 0:
+            raise WrongUse(f"None of {', '.join(options.photos)} is a photo that can be read.")
+        fused = Fused(
+            difference / largest,
+            (_parameters(module), _parameters(folded)),
+            (_macs(module, features, images), _macs(folded, features, images)),
+            count,
+        )
+    if not fused.difference <= TOLERANCE:
+        raise BadCheckpoint(
+            f"Folding '{options.source}' would change its outputs by {fused.difference:.1e} of the largest one, more "
+            f"than {TOLERANCE:.0e}. Nothing was written."
+        )
+    save_checkpoint(
+        Checkpoint(folded, checkpoint.tap, checkpoint.backbone, checkpoint.fingerprint), options.destination
+    )
+    return fused
+
+
+def _photos(options: FuseOptions, classifier: DedriftedClassifier) -> list[Tensor]:
+    """Up to `PHOTOS` photos as (1, 3, H, W) in [0, 1]."""
+    images = []
+    for source in islice(find_images(expand_inputs(options.photos)), PHOTOS):
+        try:
+            pixels = np.asarray(classifier.backbone.preprocessing(read_rgb(source.path, options.read).image))
+        except UnreadableImage:
+            continue
+        images.append(torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255)
+    return images
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _macs(module: nn.Module, features: Tensor, images: Tensor) -> int:
+    """Of the convolutions, which is nearly all: activations and interpolation are not counted."""
+    with FlopCounterMode(display=False) as counter:
+        module(features, images)
+    return int(counter.get_total_flops()) // 2

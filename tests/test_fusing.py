@@ -1,0 +1,103 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from afdcli import fusing
+from afdcli.backbones import load_backbone, split
+from afdcli.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from afdcli.errors import BadCheckpoint, OutputRefused, WrongUse
+from afdcli.fusing import fuse
+from afdcli.methods.afd import AFDConfig, AFDModule
+from afdcli.options import FuseOptions, ModelOptions
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def options(tmp_path):
+    """A module with random weights for a tiny random network, and two photos."""
+    torch.manual_seed(0)
+    network = tmp_path / "network.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), network)
+    backbone = load_backbone("test_resnet", network)
+    module = AFDModule(AFDConfig(split(backbone, "stage1").channels, width=4, depth=1))
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    save_checkpoint(Checkpoint(module, "stage1", "test_resnet", backbone.fingerprint), tmp_path / "in.safetensors")
+    (tmp_path / "photos").mkdir()
+    for number in range(2):
+        noise = np.random.default_rng(number).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "photos" / f"{number}.png")
+    (tmp_path / "photos" / "empty.png").touch()
+    return FuseOptions(tmp_path / "in.safetensors", tmp_path / "out.safetensors", (str(tmp_path / "photos"),), network)
+
+
+def test_the_folded_module_is_smaller_and_the_same(options):
+    fused = fuse(options)
+    assert fused.difference < 1e-5 and fused.photos == 2
+    assert fused.parameters[1] < fused.parameters[0] and fused.macs[1] < fused.macs[0]
+    before, after = load_checkpoint(options.source), load_checkpoint(options.destination)
+    assert after.module.is_folded and (after.tap, after.fingerprint) == (before.tap, before.fingerprint)
+    assert fused.parameters[1] == sum(parameter.numel() for parameter in after.module.parameters())
+    features, images = torch.randn(1, after.module.config.channels, 13, 17), torch.rand(1, 3, 52, 67)
+    torch.testing.assert_close(after.module(features, images), before.module(features, images), rtol=1e-4, atol=1e-4)
+
+
+def test_multiply_adds_are_those_counted_by_hand():
+    layer = torch.nn.Conv2d(3, 5, 3, padding=1)
+
+    class Alone(torch.nn.Module):
+        def forward(self, features, images):
+            return layer(images)
+
+    assert fusing._macs(Alone(), torch.zeros(1), torch.rand(1, 3, 8, 6)) == 8 * 6 * 5 * 3 * 3 * 3
+
+
+def test_a_fold_that_is_not_the_same_is_not_written(options, monkeypatch):
+    folded = AFDModule.folded
+
+    def wrong(module):
+        copy = folded(module)
+        copy.enhance.leave.bias.data += 0.1
+        return copy
+
+    monkeypatch.setattr(AFDModule, "folded", wrong)
+    with pytest.raises(BadCheckpoint, match="Nothing was written"):
+        fuse(options)
+    assert not options.destination.exists()
+
+
+def test_a_folded_module_and_other_weights_of_the_backbone_are_refused(options, tmp_path):
+    fuse(options)
+    with pytest.raises(BadCheckpoint, match="folded already"):
+        fuse(replace(options, source=options.destination))
+    other = tmp_path / "other.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), other)
+    with pytest.raises(BadCheckpoint, match="other weights"):
+        fuse(replace(options, backbone_checkpoint=other))
+
+
+def test_without_photos_or_a_folder_to_write_to_nothing_is_done(options, tmp_path):
+    with pytest.raises(WrongUse, match="can be read"):
+        fuse(replace(options, photos=(str(tmp_path / "photos" / "empty.png"),)))
+    with pytest.raises(OutputRefused, match="no folder"):
+        fuse(replace(options, destination=tmp_path / "missing" / "out.safetensors"))
+
+
+def test_classify_uses_a_module_from_a_file(options, tmp_path):
+    from afdcli.classifier import load_classifier
+
+    fuse(options)
+    model = ModelOptions("test_resnet", options.backbone_checkpoint, "cpu")
+    images = torch.rand(2, 3, 160, 160)
+    with torch.inference_mode():
+        plain, unfused, fused = (
+            load_classifier(model, str(weights))(images) for weights in ("none", options.source, options.destination)
+        )
+    assert not torch.allclose(plain, fused, atol=1e-3)
+    torch.testing.assert_close(unfused, fused, rtol=1e-4, atol=1e-4)
