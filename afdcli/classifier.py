@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from afdcli.backbones import Backbone, load_backbone, split
 from afdcli.checkpoint import check_backbone, load_checkpoint
 from afdcli.errors import WrongUse
+from afdcli.methods.afd import AFDModule
 from afdcli.options import ModelOptions
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -24,8 +25,8 @@ class DedriftedClassifier(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: Backbone, module: nn.Module | None = None, tap: str = "stem") -> None:
-        """`module`, if there is one, takes the features at `tap`, and the images, and gives the features mended."""
+    def __init__(self, backbone: Backbone, module: AFDModule | None = None, tap: str = "stem") -> None:
+        """`module`, if there is one, goes to `tap`."""
         super().__init__()
         self.backbone = backbone
         self.module = module
@@ -39,24 +40,31 @@ class DedriftedClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, classes) of `images` (B, 3, H, W), RGB in [0, 1]."""
-        features = self.features(images)
+        return self.predict(images)[0]
+
+    def predict(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What `forward` gives, and the mean of each image's drift map (B,) in (0, 1); None without a module."""
+        features, drift = self.features(images), None
         if self.module is not None:
-            features = self.module(features, images)
-        return self.tail(features)  # type: ignore[no-any-return]
+            features, drift_map = self.module.mend(features, images)
+            drift = drift_map.mean((1, 2, 3))
+        return self.tail(features), drift
 
     def features(self, images: Tensor) -> Tensor:
         """The features at the tap, not de-drifted, of `images` (B, 3, H, W), RGB in [0, 1]."""
         return self.stem((images - self.mean) / self.std)  # type: ignore[no-any-return]
 
     @torch.inference_mode()
-    def top(self, pixels: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def top(self, pixels: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """The `k` most probable classes of `pixels` (B, H, W, 3), uint8 in [0, 255].
 
-        Returns their indices (B, k), most probable first, and their probabilities (B, k) in [0, 1].
+        Returns their indices (B, k), most probable first, their probabilities (B, k) in [0, 1], and each image's mean
+        drift (B,) in (0, 1), or None without a module.
         """
         images = torch.from_numpy(pixels).to(self.mean.device).permute(0, 3, 1, 2)  # channels last: faster throughout
-        probability, index = self(images.float() / 255).softmax(1).topk(k)
-        return index.cpu().numpy(), probability.cpu().numpy()
+        logits, drift = self.predict(images.float() / 255)
+        probability, index = logits.softmax(1).topk(k)
+        return index.cpu().numpy(), probability.cpu().numpy(), None if drift is None else drift.cpu().numpy()
 
 
 def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedClassifier:

@@ -113,7 +113,7 @@ class Evaluation:
         self._sizes += [one.sizes for one in batch if one.sizes is not None]
         self._known += [-1 if one.case.label is None else one.case.label for one in batch]
         for name, classifier in self._classifiers.items():
-            index, _ = classifier.top(pixels, min(TOP, len(self.backbone.labels.names)))
+            index, *_ = classifier.top(pixels, min(TOP, len(self.backbone.labels.names)))
             self._tops[name] += list(index.reshape(len(batch), 1 + len(self.levels), -1))
 
     def write(self) -> list[Row]:

@@ -29,11 +29,13 @@ class Prediction:
     """What was read, without the pixels."""
     classes: tuple[tuple[str, int, float], ...] = ()
     """(label, index, probability), most probable first; empty where the source could not be read."""
+    drift: float | None = None
+    """The mean of the drift map in (0, 1), where there is a de-drifting module."""
 
-    def row(self, topk: int) -> dict[str, Any]:
-        """The values for `columns(topk)`."""
+    def row(self, columns: Iterable[str]) -> dict[str, Any]:
+        """The values for `columns`, None where there is none."""
         sample = self.sample
-        row: dict[str, Any] = {
+        values: dict[str, Any] = {
             "path": printable(sample.source.name),
             "status": "error" if sample.error else "ok",
             "error": printable(sample.error) or None,
@@ -42,11 +44,11 @@ class Prediction:
             "height": sample.height,
             "quality": sample.quality,
             "quality_exact": sample.quality_exact,
+            "drift": self.drift,
         }
-        for rank in range(1, topk + 1):
-            label, index, probability = self.classes[rank - 1] if self.classes else (None, None, None)
-            row |= {f"label_{rank}": label, f"index_{rank}": index, f"prob_{rank}": probability}
-        return row
+        for rank, (label, index, probability) in enumerate(self.classes, start=1):
+            values |= {f"label_{rank}": label, f"index_{rank}": index, f"prob_{rank}": probability}
+        return {name: values.get(name) for name in columns}
 
 
 def _identity(weights: str) -> str:
@@ -54,15 +56,15 @@ def _identity(weights: str) -> str:
     return weights if weights in ("auto", "none") else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
 
-def columns(topk: int) -> dict[str, type]:
-    """The columns of the result, in order, with the type of their values."""
+def columns(topk: int, drift: bool) -> dict[str, type]:
+    """The columns of the result, in order, with the type of their values; `drift` is there if there is a module."""
     facts = {"path": str, "status": str, "error": str, "format": str, "width": int, "height": int}
     ranks = {
         f"{name}_{rank}": kind
         for rank in range(1, topk + 1)
         for name, kind in (("label", str), ("index", int), ("prob", float))
     }
-    return {**facts, "quality": int, "quality_exact": bool, **ranks}
+    return {**facts, "quality": int, "quality_exact": bool, **({"drift": float} if drift else {}), **ranks}
 
 
 class Classification:
@@ -92,9 +94,8 @@ class Classification:
             "topk": options.topk,
             **asdict(options.read),
         }
-        self._file = ResultFile(
-            options.output, columns(options.topk), record("afd classify", settings), resume=options.resume
-        )
+        self._columns = columns(options.topk, drift=self._classifier.module is not None)
+        self._file = ResultFile(options.output, self._columns, record("afd classify", settings), resume=options.resume)
         if self._file.rows < self.total:  # Whole batches only: what went through the network together does so again.
             self._file.keep(self._file.rows - self._file.rows % options.model.batch_size)
         self.already = self._file.rows
@@ -117,7 +118,7 @@ class Classification:
                     )
                 yield row
             for batch in classify(sources, self._classifier, self._options):
-                rows = [prediction.row(self._options.topk) for prediction in batch]
+                rows = [prediction.row(self._columns) for prediction in batch]
                 file.write(rows)
                 yield from rows
 
@@ -142,17 +143,18 @@ def classify(
 
 
 def _predict(batch: list[Sample], classifier: DedriftedClassifier, topk: int) -> list[Prediction]:
-    pixels = [sample.pixels for sample in batch if sample.pixels is not None]
-    tops = zip(*classifier.top(np.stack(pixels), topk), strict=True) if pixels else iter(())
+    """One prediction for each sample, in their order; those without pixels take no part."""
+    predictions = [Prediction(replace(sample, pixels=None)) for sample in batch]
+    readable = {number: sample.pixels for number, sample in enumerate(batch) if sample.pixels is not None}
+    if not readable:
+        return predictions
     names = classifier.backbone.labels.names
-    predictions = []
-    for sample in batch:
-        classes: tuple[tuple[str, int, float], ...] = ()
-        if sample.pixels is not None:
-            indices, probabilities = next(tops)
-            classes = tuple(
-                (names[index], int(index), round(float(probability), 4))
-                for index, probability in zip(indices, probabilities, strict=True)
-            )
-        predictions.append(Prediction(replace(sample, pixels=None), classes))
+    indices, probabilities, drifts = classifier.top(np.stack(list(readable.values())), topk)
+    for place, number in enumerate(readable):
+        classes = tuple(
+            (names[index], int(index), round(float(probability), 4))
+            for index, probability in zip(indices[place], probabilities[place], strict=True)
+        )
+        drift = None if drifts is None else round(float(drifts[place]), 4)
+        predictions[number] = replace(predictions[number], classes=classes, drift=drift)
     return predictions

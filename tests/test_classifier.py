@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from afdcli.classifier import DedriftedClassifier, load_classifier
-from afdcli.errors import WrongUse
+from afdcli.errors import BadCheckpoint, WrongUse
 from afdcli.options import ModelOptions
 
 torch.set_num_threads(1)  # Threads that wait for a busy processor make small networks many times slower.
@@ -36,7 +36,7 @@ def test_forward_takes_rgb_in_0_to_1_and_gives_logits(classifier, pixels):
 
 
 def test_top_is_the_softmax_of_forward(classifier, pixels):
-    index, probability = classifier.top(pixels, 5)
+    index, probability, _ = classifier.top(pixels, 5)
     with torch.inference_mode():
         shares, indices = classifier(in_0_to_1(pixels)).softmax(1).topk(5)
     assert index.tolist() == indices.tolist()
@@ -44,7 +44,7 @@ def test_top_is_the_softmax_of_forward(classifier, pixels):
 
 
 def test_top_gives_indices_and_falling_probabilities(classifier, pixels):
-    index, probability = classifier.top(pixels, 1000)
+    index, probability, _ = classifier.top(pixels, 1000)
     assert index.shape == probability.shape == (3, 1000)
     assert (np.diff(probability) <= 0).all()
     np.testing.assert_allclose(probability.sum(1), 1, atol=1e-4)
@@ -52,9 +52,9 @@ def test_top_gives_indices_and_falling_probabilities(classifier, pixels):
 
 
 def test_each_image_of_a_batch_is_classified_by_itself(classifier, pixels):
-    index, probability = classifier.top(pixels, 5)
+    index, probability, _ = classifier.top(pixels, 5)
     for number in range(len(pixels)):
-        one_index, one_probability = classifier.top(pixels[number : number + 1], 5)
+        one_index, one_probability, _ = classifier.top(pixels[number : number + 1], 5)
         assert one_index[0].tolist() == index[number].tolist()
         np.testing.assert_allclose(one_probability[0], probability[number], atol=1e-5)
 
@@ -79,8 +79,9 @@ def test_auto_and_none_are_the_plain_backbone(tmp_path, weights):
 
 
 @pytest.mark.parametrize("weights", ["afd", "module.safetensors", "", "None"])
-def test_other_weights_are_refused(weights):
-    with pytest.raises(WrongUse, match="--weights takes auto or none"):
+def test_a_module_that_is_not_there_is_refused(weights, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadCheckpoint, match=r"no file|cannot be read"):
         load_classifier(ModelOptions(), weights)
 
 
@@ -93,10 +94,10 @@ def test_a_device_that_is_not_here_is_refused_in_a_sentence(device):
 
 def test_a_module_sees_features_and_images_and_changes_the_outcome(classifier, pixels):
     class Zero(nn.Module):
-        def forward(self, features, images):
+        def mend(self, features, images):
             assert images.shape == (3, 3, 224, 224)
             assert 0 <= images.min() <= images.max() <= 1
-            return torch.zeros_like(features)
+            return torch.zeros_like(features), torch.ones(3, 1, 1, 1)
 
     with torch.inference_mode():
         logits = DedriftedClassifier(classifier.backbone, Zero()).eval()(in_0_to_1(pixels))
@@ -106,8 +107,8 @@ def test_a_module_sees_features_and_images_and_changes_the_outcome(classifier, p
 
 def test_a_module_that_changes_nothing_changes_nothing(classifier, pixels):
     class Same(nn.Module):
-        def forward(self, features, images):
-            return features
+        def mend(self, features, images):
+            return features, torch.ones(3, 1, 1, 1)
 
     with torch.inference_mode():
         logits = DedriftedClassifier(classifier.backbone, Same()).eval()(in_0_to_1(pixels))
@@ -116,7 +117,7 @@ def test_a_module_that_changes_nothing_changes_nothing(classifier, pixels):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_a_gpu_gives_the_same_classes(classifier, pixels):
-    index, probability = load_classifier(ModelOptions(device="cuda")).top(pixels, 5)
-    on_cpu, on_cpu_probability = classifier.top(pixels, 5)
+    index, probability, _ = load_classifier(ModelOptions(device="cuda")).top(pixels, 5)
+    on_cpu, on_cpu_probability, _ = classifier.top(pixels, 5)
     assert index.tolist() == on_cpu.tolist()
     np.testing.assert_allclose(probability, on_cpu_probability, atol=1e-3)

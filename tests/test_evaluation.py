@@ -251,7 +251,7 @@ def test_crop_first_compresses_what_the_network_sees(plain, classifier, predicte
         buffer = io.BytesIO()
         crop.save(buffer, "JPEG", quality=4, subsampling="4:2:0")
         size += buffer.tell()
-        index, _ = classifier.top(np.array(Image.open(buffer))[None], 1)
+        index, *_ = classifier.top(np.array(Image.open(buffer))[None], 1)
         agreed += index[0, 0] == predicted[number][0]
     row = evaluate(plain, 4)[1]
     assert row["order"] == "crop-first"
@@ -267,7 +267,7 @@ def test_compress_first_compresses_the_photo_at_its_own_size(plain, classifier, 
             photo.convert("RGB").save(buffer, "JPEG", quality=4, subsampling="4:2:0")
             pixels += photo.width * photo.height
         size += buffer.tell()
-        index, _ = classifier.top(np.array(classifier.backbone.preprocessing(Image.open(buffer)))[None], 1)
+        index, *_ = classifier.top(np.array(classifier.backbone.preprocessing(Image.open(buffer)))[None], 1)
         agreed += index[0, 0] == predicted[number][0]
     row = evaluate(plain, 4, order="compress-first")[1]
     assert row["order"] == "compress-first"

@@ -99,5 +99,7 @@ def test_classify_uses_a_module_from_a_file(options, tmp_path):
         plain, unfused, fused = (
             load_classifier(model, str(weights))(images) for weights in ("none", options.source, options.destination)
         )
+        drift = load_classifier(model, str(options.source)).predict(images)[1]
+    assert drift.shape == (2,) and (drift > 0).all() and (drift < 1).all()
     assert not torch.allclose(plain, fused, atol=1e-3)
     torch.testing.assert_close(unfused, fused, rtol=1e-4, atol=1e-4)

@@ -82,7 +82,8 @@ def predict(classifier, inputs, batch_size=32, **others):
     """Rows, without any file being written."""
     asked = options(inputs, "unused.csv", batch_size, **others)
     batches = classify(find_images(asked.inputs), classifier, asked)
-    return [prediction.row(asked.topk) for batch in batches for prediction in batch]
+    names = columns(asked.topk, drift=False)
+    return [prediction.row(names) for batch in batches for prediction in batch]
 
 
 def assert_same_prediction(row, other, topk=5):
@@ -134,8 +135,8 @@ def test_a_batch_of_bad_files_only_is_fine(classifier, mixed):
 
 def test_rows_have_the_columns_and_types_announced(tiny, mixed):
     for row in predict(tiny, mixed, topk=2):
-        assert list(row) == list(columns(2))
-        assert all(value is None or type(value) is columns(2)[name] for name, value in row.items())
+        assert list(row) == list(columns(2, drift=False))
+        assert all(value is None or type(value) is columns(2, drift=False)[name] for name, value in row.items())
 
 
 def test_the_facts_of_a_file_are_in_its_row(tiny, mixed):
@@ -195,7 +196,7 @@ def test_topk_beyond_the_number_of_classes_gives_all_classes(tmp_path, mixed):
         workers=0,
     )
     rows = list(Classification(asked).rows())
-    assert list(rows[0]) == list(columns(3))
+    assert list(rows[0]) == list(columns(3, drift=False))
     assert {rows[0][f"label_{rank}"] for rank in (1, 2, 3)} == {"ant", "bee", "cat"}
     assert [json.loads(line) for line in asked.output.read_text().splitlines()] == rows
 

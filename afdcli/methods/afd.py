@@ -186,8 +186,12 @@ class AFDModule(nn.Module):
 
     def forward(self, features: Tensor, images: Tensor) -> Tensor:
         """`features` (B, channels, h, w) of `images` (B, 3, H, W) in [0, 1], de-drifted. Any sizes."""
+        return self.mend(features, images)[0]
+
+    def mend(self, features: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` gives, and the drift map, see `DriftEstimator`."""
         drift = self.drift(images, features.shape[-2:])
-        return features + drift * self.enhance(features)  # type: ignore[no-any-return]
+        return features + drift * self.enhance(features), drift
 
     @property
     def is_folded(self) -> bool:
