@@ -1,0 +1,17 @@
+"""Classify a folder from Python, and list the photos that a person should look at.
+
+python examples/classify_folder.py examples/photos
+"""
+
+import sys
+from pathlib import Path
+
+from afdcli import Classification, ClassifyOptions
+
+if __name__ == "__main__":  # Photos are decoded by other processes, which import this file.
+    run = Classification(ClassifyOptions(inputs=(sys.argv[1],), output=Path("predictions.csv"), topk=1))
+    for row in run.rows():
+        if row["status"] == "error":
+            print(f"{row['path']}: {row['error']}")
+        elif row["prob_1"] < 0.5:
+            print(f"{row['path']}: perhaps {row['label_1']} ({row['prob_1']:.0%})")
