@@ -313,7 +313,8 @@ def _train(options: TrainOptions, quiet: bool) -> int:
             if step.validation is not None and not quiet:
                 report.show_validation(step.number, step.losses, step.validation)
     if tracker.interrupted:
-        return report.stopped(tracker, f"Go on from step {run.saved:,} by adding --resume.")
+        advice = f"Go on from step {run.saved:,} by adding --resume." if run.saved else "Nothing is saved yet."
+        return report.stopped(tracker, advice)
     return report.ALL_READ
 
 
