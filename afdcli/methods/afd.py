@@ -153,6 +153,10 @@ class FeatureEnhancer(nn.Module):
         self.down = nn.ModuleList(_block(a, b) for a, b in pairwise(widths))
         self.up = nn.ModuleList(_block(a + b, a) for a, b in reversed([*pairwise(widths)]))
         self.leave = RepConv(widths[0], config.channels)
+        # An untrained module corrects nothing, so training starts from the backbone as it is.
+        for last in (self.leave.squeeze_first[1], self.leave.squeeze_last[1], self.leave.point):
+            for parameter in last.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor) -> Tensor:
         """The correction (B, channels, H, W) to `features` (B, channels, H, W)."""

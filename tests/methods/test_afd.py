@@ -59,6 +59,9 @@ def test_repconv_folds_exactly_borders_included(size: tuple[int, int]) -> None:
 def test_module_keeps_the_features_shape_at_any_size_and_learns_in_every_weight(config: AFDConfig) -> None:
     module = AFDModule(config)
     features, images = torch.randn(2, 24, 27, 31), torch.rand(2, 3, 107, 122)
+    assert torch.equal(module(features, images), features), "an untrained module leaves the features alone"
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.1)
     mended = module(features, images)
     assert mended.shape == features.shape
     mended.square().mean().backward()
