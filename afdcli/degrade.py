@@ -157,8 +157,10 @@ def _open_manifest(options: DegradeOptions, degradation: Degradation) -> ResultF
 def _partial_folder(folder: Path) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     folder.mkdir(parents=True)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _tasks(sources: Iterator[Source], before: list[Iterator[Row]]) -> Iterator[Task]:

@@ -413,3 +413,16 @@ def test_manifest_and_record_have_what_makes_the_copies_again(source, tmp_path):
     assert found["settings"]["seed"] == 5
     assert "libjpeg" in found["settings"]["encoder"]
     assert list(manifest(tmp_path / "out", "jpeg-10-passes-2")[0]) == list(COLUMNS)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_that_is_stopped_leaves_nothing_half_written_and_can_be_gone_on_with(source, tmp_path, workers):
+    options = DegradeOptions(source, tmp_path / "out", levels(10), workers=workers)
+    copies = Degrading(options).copies()
+    next(copies)
+    copies.close()
+    assert not list((tmp_path / "out").rglob(".partial"))
+    assert len(manifest(tmp_path / "out")) == 1
+    degrade(source, tmp_path / "out")
+    degrade(source, tmp_path / "whole")
+    assert results(tmp_path / "out") == results(tmp_path / "whole")
