@@ -123,11 +123,12 @@ class Pair:
     """(H, W, 3) uint8 in [0, 255]; the original itself in the share of clean pairs."""
 
 
-def make_pair(number: int, photos: tuple[str, ...], size: int, options: TrainOptions) -> Pair | None:
-    """Pair `number` of the run; None if its photo cannot be read."""
+def make_pair(draw: tuple[int, str], size: int, options: TrainOptions) -> Pair | None:
+    """The pair of `draw`, its number and its photo's path; `size` is its side. None if the photo cannot be read."""
+    number, path = draw
     rng = np.random.default_rng([options.seed, number])
     try:
-        image = read_rgb(photos[rng.integers(len(photos))], options.read).image
+        image = read_rgb(path, options.read).image
         box = _random_box(image.size, rng)
         mirrored = rng.random() < 0.5
         original = _crop(image, box, size, mirrored)

@@ -110,14 +110,17 @@ class Training:
         """Train; each step is yielded when it is done. After a validation the files are up to date."""
         options, batch_size = self._options, self._options.model.batch_size
         pairs = ordered_map(
-            partial(make_pair, photos=self._photos, size=self.backbone.preprocessing.size, options=options),
-            range(self.done * batch_size, options.steps * batch_size),
+            partial(make_pair, size=self.backbone.preprocessing.size, options=options),
+            self._draws(self.done * batch_size, options.steps * batch_size),
             workers=options.workers,
             ahead=2 * batch_size,
             crashed=_no_pair,
         )
         while batch := list(islice(pairs, batch_size)):
-            losses = self._step([pair for pair in batch if pair is not None])
+            pairs_read = [pair for pair in batch if pair is not None]
+            if not pairs_read:
+                raise WrongUse(f"None of {batch_size} photos in a row could be read. Look at them with: afd classify")
+            losses = self._step(pairs_read)
             self.done += 1
             validation = None
             if self.done % options.validate_every == 0 or self.done == options.steps:
@@ -128,6 +131,14 @@ class Training:
                     save_checkpoint(checkpoint, options.output)
                 self._save_state()
             yield Step(self.done, losses, validation)
+
+    def _draws(self, start: int, stop: int) -> Iterator[tuple[int, str]]:
+        """The numbers of the pairs, and for each the photo drawn for it: every photo once before any comes again."""
+        for number in range(start, stop):
+            round_number, place = divmod(number, len(self._photos))
+            if number == start or place == 0:
+                order = np.random.default_rng([self._options.seed, round_number]).permutation(len(self._photos))
+            yield number, self._photos[order[place]]
 
     def _step(self, pairs: list[Pair]) -> dict[str, float]:
         """One step of AdamW on `pairs`; returns the losses."""
@@ -239,7 +250,7 @@ class Training:
         self._best = float(metadata["best"])
 
 
-def _no_pair(_: int) -> None:
+def _no_pair(_: tuple[int, str]) -> None:
     return None
 
 

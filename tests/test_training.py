@@ -91,33 +91,49 @@ def test_one_photo_is_too_few(options, tmp_path):
 
 
 def test_a_pair_depends_on_its_number_and_the_seed_only(options):
-    photos = tuple(f"{options.photos[0]}/{number}.png" for number in range(6))
-    first, again, other = (make_pair(number, photos, 64, options) for number in (7, 7, 8))
+    photo = f"{options.photos[0]}/0.png"
+    first, again, other = (make_pair((number, photo), 64, options) for number in (7, 7, 8))
     assert np.array_equal(first.original, again.original) and np.array_equal(first.degraded, again.degraded)
     assert not np.array_equal(first.original, other.original)
-    reseeded = make_pair(7, photos, 64, replace(options, seed=1))
+    reseeded = make_pair((7, photo), 64, replace(options, seed=1))
     assert not np.array_equal(first.original, reseeded.original)
 
 
 @pytest.mark.parametrize("crop_first", [0.0, 1.0])
 def test_a_damaged_pair_shows_the_same_crop(options, crop_first):
-    photos = tuple(f"{options.photos[0]}/{number}.png" for number in range(6))
     options = replace(options, clean_share=0.0, crop_first_share=crop_first)
     for number in range(8):
-        pair = make_pair(number, photos, 64, options)
+        pair = make_pair((number, f"{options.photos[0]}/{number % 6}.png"), 64, options)
         apart = np.abs(pair.original.astype(int) - pair.degraded).mean()
         assert 0 < apart < 25, "the photos are smooth, so another crop would be further away"
 
 
 def test_the_clean_share_is_kept(options):
-    photos = tuple(f"{options.photos[0]}/{number}.png" for number in range(6))
-    pairs = [make_pair(number, photos, 32, replace(options, clean_share=0.5)) for number in range(60)]
+    photo = f"{options.photos[0]}/0.png"
+    pairs = [make_pair((number, photo), 32, replace(options, clean_share=0.5)) for number in range(60)]
     assert 18 <= sum(np.array_equal(pair.original, pair.degraded) for pair in pairs) <= 42
 
 
 def test_a_photo_that_cannot_be_read_gives_no_pair(options):
-    assert make_pair(0, ("nowhere.jpg",), 64, options) is None
-    assert isinstance(make_pair(0, (f"{options.photos[0]}/0.png",), 64, options), Pair)
+    assert make_pair((0, "nowhere.jpg"), 64, options) is None
+    assert isinstance(make_pair((0, f"{options.photos[0]}/0.png"), 64, options), Pair)
+
+
+def test_every_photo_is_drawn_once_before_any_comes_again(options):
+    training = Training(options)
+    drawn = list(training._draws(0, 20))
+    assert [number for number, _ in drawn] == list(range(20))
+    assert list(training._draws(7, 20)) == drawn[7:]
+    for start in range(0, 20, len(training._photos)):
+        paths = [path for _, path in drawn[start : start + len(training._photos)]]
+        assert len(set(paths)) == len(paths)
+
+
+def test_photos_that_cannot_be_read_end_it_in_a_sentence(options, tmp_path):
+    for number in range(4):
+        (tmp_path / f"{number}.jpg").touch()
+    with pytest.raises(WrongUse, match="could be read"):
+        run(replace(options, photos=(str(tmp_path),), output=tmp_path / "m.safetensors"))
 
 
 def test_degradations_are_of_the_kinds_promised():
