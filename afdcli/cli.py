@@ -257,13 +257,21 @@ def train(
     pooled: Annotated[
         bool, typer.Option("--pooled", help="One drift a channel, not a place.", rich_help_panel=MODULE)
     ] = False,
-    feature_weight: Annotated[float, typer.Option(help="Of the drift left at the tap.", rich_help_panel=LOSS)] = 1.0,
-    stage_weight: Annotated[float, typer.Option(help="Of the drift left further on.", rich_help_panel=LOSS)] = 1.0,
-    logit_weight: Annotated[float, typer.Option(help="Of the change in predictions.", rich_help_panel=LOSS)] = 1.0,
+    feature_weight: Annotated[
+        float, typer.Option(help="Of the drift left at the tap.", rich_help_panel=LOSS)
+    ] = TrainOptions.feature_weight,
+    stage_weight: Annotated[
+        float, typer.Option(help="Of the drift left further on.", rich_help_panel=LOSS)
+    ] = TrainOptions.stage_weight,
+    logit_weight: Annotated[
+        float, typer.Option(help="Of the change in predictions.", rich_help_panel=LOSS)
+    ] = TrainOptions.logit_weight,
     clean_share: Annotated[
         float, typer.Option(help="Pairs left undamaged.", rich_help_panel=LOSS)
     ] = TrainOptions.clean_share,
-    crop_first_share: Annotated[float, typer.Option(help="Damaged pairs cropped first.", rich_help_panel=LOSS)] = 0.5,
+    crop_first_share: Annotated[
+        float, typer.Option(help="Damaged pairs cropped first.", rich_help_panel=LOSS)
+    ] = TrainOptions.crop_first_share,
     backbone: Backbone = DEFAULT_BACKBONE,
     backbone_checkpoint: BackboneCheckpoint = None,
     device: Device = "auto",

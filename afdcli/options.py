@@ -219,11 +219,11 @@ class TrainOptions:
     """Batches in all."""
     learning_rate: float = 1e-3
     """Of AdamW, after the warm-up; it falls to 0 along a cosine."""
-    feature_weight: float = 1.0
+    feature_weight: float = 2.0
     """Of the drift that is left at the tap: the paper's loss."""
-    stage_weight: float = 1.0
+    stage_weight: float = 6.0
     """Of the drift that is left at the tail's later stages."""
-    logit_weight: float = 1.0
+    logit_weight: float = 0.3
     """Of the divergence between the predictions for the original and for its mended copy."""
     clean_share: float = 0.2
     """Of the pairs, how many are not compressed: the module must leave those alone."""
