@@ -207,7 +207,7 @@ class TrainOptions:
     photos: tuple[str, ...]
     """Folders, files and patterns of photos. Labels are not needed, and not looked at."""
     output: Path = Path("module.safetensors")
-    """The best module so far, by validation. Beside it lie `.state.safetensors`, to go on from, and `.log.csv`."""
+    """The best module so far, by validation. Beside it lies `.state.safetensors`, to go on from."""
     tap: str = "stage1"
     """Where the module goes: `stem`, `stage1` or `stage2`."""
     width: int = 32
