@@ -7,11 +7,13 @@ and whether the module is folded.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from afdcli.backbones import TAPS, Backbone
 from afdcli.errors import BadCheckpoint
@@ -44,9 +46,13 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "backbone": checkpoint.backbone,
         "fingerprint": checkpoint.fingerprint,
     }
-    tensors = {name: tensor.contiguous() for name, tensor in checkpoint.module.state_dict().items()}
+    write_tensors(path, checkpoint.module.state_dict(), metadata)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file, all of it or nothing."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(save(tensors, metadata))
+    partial.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
     partial.replace(path)
 
 

@@ -74,16 +74,11 @@ def check_replaceable(path: Path, program: str) -> dict[str, Any] | None:
     Raises:
         OutputRefused: something else is there, or `path` cannot be written.
     """
-    try:
-        found = read_record(path)
-        existing = [file for file in (path, _journal_path(path), _record_path(path)) if os.path.lexists(file)]
-        if existing and (found is None or found["program"] != program):
-            raise OutputRefused(
-                f"'{existing[0]}' exists, and is not from {program}. Choose another name, or delete it."
-            )
-        check_writable(path)
-    except OSError as error:
-        raise OutputRefused(f"'{path}' cannot be written: {error.strerror}. Choose another place.") from None
+    found = read_record(path)
+    existing = [file for file in (path, _journal_path(path), _record_path(path)) if os.path.lexists(file)]
+    if existing and (found is None or found["program"] != program):
+        raise OutputRefused(f"'{existing[0]}' exists, and is not from {program}. Choose another name, or delete it.")
+    check_writable(path)
     return found if existing != [_record_path(path)] else None
 
 

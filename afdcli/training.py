@@ -20,12 +20,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from afdcli import codecs
 from afdcli.backbones import Tail, load_backbone, split
-from afdcli.checkpoint import Checkpoint, save_checkpoint
+from afdcli.checkpoint import Checkpoint, save_checkpoint, write_tensors
 from afdcli.classifier import DedriftedClassifier, pick_device
 from afdcli.errors import BadCheckpoint, UnreadableImage, WrongUse
 from afdcli.files import expand_inputs, find_images
@@ -221,9 +220,7 @@ class Training:
         for number, state in self._optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
         metadata = {"settings": self._settings(), "done": str(self.done), "best": repr(self._best)}
-        partial_file = self._state_path().with_suffix(".partial")
-        partial_file.write_bytes(save({name: value.contiguous() for name, value in tensors.items()}, metadata))
-        partial_file.replace(self._state_path())
+        write_tensors(self._state_path(), tensors, metadata)
         self.saved = self.done
 
     def _load_state(self) -> None:
