@@ -70,8 +70,8 @@ class Labels:
     """WordNet ids, for classes that have them."""
 
 
-TAPS = {"stem": None, "stage1": 4, "stage2": 8}
-"""Where a backbone can be cut: after its stem, or after its last layer at 1/4 or 1/8 of the image's resolution."""
+REDUCTIONS = {"stage1": 4, "stage2": 8}
+"""A tap is after the stem, or after the last layer at 1/4 or 1/8 of the image's resolution."""
 
 FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ByobNet": (("stem",), ("stages", "final_conv")),
@@ -173,12 +173,13 @@ def split(backbone: Backbone, tap: str) -> Split:
         raise UnsupportedBackbone(f"{backbone.name} cannot be cut at '{tap}': its family, {family}, is not known here.")
     first, rest = FAMILIES[family]
     steps = [*first, *(step for name in rest for step in _steps(model, name))]
-    if TAPS[tap] is None:
+    if tap == "stem":
         cut = len(first)
     else:
-        places = [info["module"] for info in model.feature_info if info["reduction"] == TAPS[tap]]
+        reduction = REDUCTIONS[tap]
+        places = [info["module"] for info in model.feature_info if info["reduction"] == reduction]
         if not places:
-            raise UnsupportedBackbone(f"{backbone.name} has no layers at 1/{TAPS[tap]} of the resolution for '{tap}'.")
+            raise UnsupportedBackbone(f"{backbone.name} has no layers at 1/{reduction} of the resolution for '{tap}'.")
         cut = steps.index(places[-1]) + 1
     layers = [model.get_submodule(step) for step in steps]
     stem = nn.Sequential(*layers[:cut])

@@ -15,9 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from afdcli.backbones import TAPS, Backbone
+from afdcli.backbones import Backbone
 from afdcli.errors import BadCheckpoint
 from afdcli.methods.afd import AFDConfig, AFDModule
+from afdcli.options import TAPS
 
 FORMAT = "afd-dedrift 1"
 

@@ -11,6 +11,8 @@ from afdcli.errors import WrongUse
 QUALITIES = {"jpeg": range(1, 101), "avif": range(101)}
 """The qualities each codec takes, best last. JPEG quality 0 is left out: encoders silently take it for 1."""
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
+TAPS = ("stem", "stage1", "stage2")
+"""Where a backbone can be cut, see `backbones.split`."""
 RESULT_ENDINGS = (".csv", ".jsonl", ".parquet")
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 MAX_PIXELS = 250_000_000
@@ -242,6 +244,7 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         _check_ending("--output", self.output, (".safetensors",))
+        _one_of("--tap", self.tap, TAPS)
         for flag in ("width", "stride", "steps", "validate_every"):
             _at_least(f"--{flag.replace('_', '-')}", getattr(self, flag), 1)
         for flag in ("depth", "seed", "workers"):

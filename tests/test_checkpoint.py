@@ -8,12 +8,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from afdcli.backbones import TAPS, Backbone, Labels, split
+from afdcli.backbones import Backbone, Labels, split
 from afdcli.checkpoint import Checkpoint, check_backbone, load_checkpoint, save_checkpoint
 from afdcli.classifier import DedriftedClassifier
 from afdcli.errors import BadCheckpoint, UnsupportedBackbone
 from afdcli.images import Preprocessing
 from afdcli.methods.afd import AFDConfig, AFDModule
+from afdcli.options import TAPS
 
 BACKBONES = [
     "resnet18",

@@ -151,3 +151,8 @@ def test_losses_by_hand():
     right, wrong = torch.tensor([[0.0, 0.0]]), torch.tensor([[np.log(3.0), 0.0]])
     expected = 0.5 * np.log(0.5 / 0.75) + 0.5 * np.log(0.5 / 0.25)
     torch.testing.assert_close(divergence(wrong, right).item(), expected, rtol=1e-5, atol=0)
+
+
+def test_a_tap_that_does_not_exist_is_refused_before_anything_is_loaded(options):
+    with pytest.raises(WrongUse, match="--tap must be one of stem, stage1, stage2"):
+        replace(options, tap="stage9")
