@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import importlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,8 @@ FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "MobileNetV3": (("conv_stem", "bn1"), ("blocks",)),
     "ResNet": (("conv1", "bn1", "act1"), ("maxpool", "layer1", "layer2", "layer3", "layer4")),
 }
-"""timm's class -> the children that are its stem, and those that follow, up to `forward_head`; `blocks` and `stages`
-are sequences. Vision transformers are cut after their patch embedding."""
+"""timm's class -> the children that are its stem, and those that follow, up to `forward_head`; of those some are
+sequences of blocks. Vision transformers are cut after their patch embedding."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ class Split:
     channels: int
     reduction: int
     """H / h."""
+    blocks: tuple[int, ...]
+    """For each of the tail's layers the channels of its map, if it is one of the model's blocks; else 0."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def split(backbone: Backbone, tap: str) -> Split:
     """
     model: Any = backbone.model
     family = type(model).__name__
-    if family == "VisionTransformer":
+    if _is_transformer(backbone):
         if tap != "stem":
             raise UnsupportedBackbone(f"{backbone.name} is a transformer, and can be cut only at 'stem'.")
         grid = model.patch_embed.grid_size
@@ -168,6 +170,7 @@ def split(backbone: Backbone, tap: str) -> Split:
             _TransformerTail(model.blocks, model),
             model.embed_dim,
             round(backbone.preprocessing.size / grid[0]),
+            blocks=(),
         )
     if family not in FAMILIES:
         raise UnsupportedBackbone(f"{backbone.name} cannot be cut at '{tap}': its family, {family}, is not known here.")
@@ -180,18 +183,39 @@ def split(backbone: Backbone, tap: str) -> Split:
         places = [info["module"] for info in model.feature_info if info["reduction"] == reduction]
         if not places:
             raise UnsupportedBackbone(f"{backbone.name} has no layers at 1/{reduction} of the resolution for '{tap}'.")
-        cut = steps.index(places[-1]) + 1
+        cut = max(number for number, step in enumerate(steps) if f"{step}.".startswith(f"{places[-1]}.")) + 1
     layers = [model.get_submodule(step) for step in steps]
     stem = nn.Sequential(*layers[:cut])
+    tail = Tail(layers[cut:], model)
     size = backbone.preprocessing.size
     with torch.inference_mode():
-        _, channels, height, _ = stem(torch.zeros(1, 3, size, size)).shape
-    return Split(stem, Tail(layers[cut:], model), channels, round(size / height))
+        features = stem(torch.zeros(1, 3, size, size))
+        outputs = tail.stages(features)
+    blocks = tuple(
+        output.shape[1] if "." in step else 0 for step, output in zip(steps[cut:], outputs[:-1], strict=True)
+    )
+    return Split(stem, tail, features.shape[1], round(size / features.shape[2]), blocks)
+
+
+def default_tap(backbone: Backbone) -> str:
+    """Where a module wins most back at the least cost, see `benchmarks/ablations.md`."""
+    return "stem" if _is_transformer(backbone) else "stage2"
+
+
+def _is_transformer(backbone: Backbone) -> bool:
+    return type(backbone.model).__name__ == "VisionTransformer"
 
 
 def _steps(model: nn.Module, name: str) -> list[str]:
+    """The names of the layers that the child `name` is: itself, or, of a sequence, those in it."""
     child = model.get_submodule(name)
-    return [f"{name}.{i}" for i in range(len(child))] if name in ("blocks", "stages") else [name]  # type: ignore[arg-type]
+    if not isinstance(child, nn.Sequential):
+        return [name]
+    return [step for inner, _ in child.named_children() for step in _steps(model, f"{name}.{inner}")]
+
+
+Correct = Callable[[int, Tensor], Tensor]
+"""What is made of the output of a tail's layer, by the layer's number, before the next layer gets it."""
 
 
 class Tail(nn.Module):
@@ -202,16 +226,24 @@ class Tail(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.model = model
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, correct: Correct | None = None) -> Tensor:
         """(B, channels, h, w) features at the tap -> (B, classes) logits."""
-        return self._leave(self.layers(self._enter(features)))
+        for output in self._outputs(features, correct):
+            logits = output
+        return logits
 
-    def stages(self, features: Tensor) -> list[Tensor]:
-        """What every layer makes of `features`, in order, the logits last."""
-        outputs = [self._enter(features)]
-        for layer in self.layers:
-            outputs.append(layer(outputs[-1]))
-        return [*outputs[1:], self._leave(outputs[-1])]
+    def stages(self, features: Tensor, correct: Correct | None = None) -> list[Tensor]:
+        """What every layer makes of `features`, in order, each corrected; the logits last."""
+        return list(self._outputs(features, correct))
+
+    def _outputs(self, features: Tensor, correct: Correct | None) -> Iterator[Tensor]:
+        x = self._enter(features)
+        for number, layer in enumerate(self.layers):
+            x = layer(x)
+            if correct is not None:
+                x = correct(number, x)
+            yield x
+        yield self._leave(x)
 
     def _enter(self, features: Tensor) -> Tensor:
         return features

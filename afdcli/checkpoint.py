@@ -1,7 +1,6 @@
 """Trained modules as files: safetensors that hold what was trained and nothing else, tied to the backbone it is for.
 
-Nothing is ever unpickled. The metadata are texts: the method, its config, the tap, the backbone's name and fingerprint,
-and whether the module is folded.
+Nothing is ever unpickled. The metadata are texts: the method, its config, the tap, the backbone's name and fingerprint.
 """
 
 from __future__ import annotations
@@ -42,7 +41,6 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "format": FORMAT,
         "method": "afd",
         "config": json.dumps(asdict(checkpoint.module.config)),
-        "folded": json.dumps(checkpoint.module.is_folded),
         "tap": checkpoint.tap,
         "backbone": checkpoint.backbone,
         "fingerprint": checkpoint.fingerprint,
@@ -75,8 +73,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise BadCheckpoint(f"'{path}' holds no module of afd. Whole backbones go to --backbone-checkpoint.")
     try:
         module = AFDModule(AFDConfig(**json.loads(metadata["config"])))
-        if json.loads(metadata["folded"]):
-            module = module.folded()
         module.load_state_dict(tensors)
         checkpoint = Checkpoint(module.eval(), metadata["tap"], metadata["backbone"], metadata["fingerprint"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

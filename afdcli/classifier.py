@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,8 @@ from afdcli.errors import WrongUse
 from afdcli.methods.afd import AFDModule
 from afdcli.options import ModelOptions
 
+SHIPPED = (Path(__file__).parent / "weights", Path(__file__).parent.parent / "weights")
+"""Where the modules are that come with afd: as installed, and as in its repository."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -44,11 +48,11 @@ class DedriftedClassifier(nn.Module):
 
     def predict(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """What `forward` gives, and the mean of each image's drift map (B,) in (0, 1); None without a module."""
-        features, drift = self.features(images), None
-        if self.module is not None:
-            features, drift_map = self.module.mend(features, images)
-            drift = drift_map.mean((1, 2, 3))
-        return self.tail(features), drift
+        features = self.features(images)
+        if self.module is None:
+            return self.tail(features), None
+        features, drift = self.module.mend(features, images)
+        return self.tail(features, partial(self.module.correct, drift)), drift.mean((1, 2, 3))
 
     def features(self, images: Tensor) -> Tensor:
         """The features at the tap, not de-drifted, of `images` (B, 3, H, W), RGB in [0, 1]."""
@@ -70,8 +74,7 @@ class DedriftedClassifier(nn.Module):
 def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedClassifier:
     """The classifier that `options` describe, with the de-drifting module `weights`, ready on its device.
 
-    `weights` is a file of `afd train`, whose module is folded here if it is not yet; or `none`; or `auto`, the module
-    shipped for the backbone. None is shipped yet, so that is the plain backbone, like `none`.
+    `weights` are as for `find_weights`. The module is folded here if it is not yet.
 
     Raises:
         BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone` and `load_checkpoint`.
@@ -79,13 +82,36 @@ def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedCl
     """
     device = pick_device(options.device)
     backbone = load_backbone(options.backbone, options.backbone_checkpoint)
-    if weights in ("auto", "none"):
+    path = find_weights(weights, backbone)
+    if path is None:
         classifier = DedriftedClassifier(backbone)
     else:
-        checkpoint = load_checkpoint(Path(weights))
-        check_backbone(checkpoint, backbone, Path(weights))
+        checkpoint = load_checkpoint(path)
+        check_backbone(checkpoint, backbone, path)
         classifier = DedriftedClassifier(backbone, checkpoint.module.folded(), checkpoint.tap)
     return classifier.eval().to(device).to(memory_format=torch.channels_last)
+
+
+def find_weights(weights: str, backbone: Backbone) -> Path | None:
+    """The file that `weights` stand for: a path; or `none`; or `auto`, the module shipped for `backbone`, if any.
+
+    A module is for one backbone with one set of weights. So for a fine-tuned backbone `auto` is none, too.
+    """
+    if weights == "none":
+        return None
+    if weights != "auto":
+        return Path(weights)
+    for folder in SHIPPED:
+        path = folder / f"{backbone.name}.safetensors"
+        if path.exists() and load_checkpoint(path).fingerprint == backbone.fingerprint:
+            return path
+    return None
+
+
+def identify_weights(weights: str, backbone: Backbone) -> str:
+    """The SHA-256 of the file that `find_weights` gives; `none` if there is none."""
+    path = find_weights(weights, backbone)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path else "none"
 
 
 def reuse_memory() -> None:

@@ -6,7 +6,7 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from afdcli.errors import AfdError, WrongUse
 from afdcli.options import (
     DEFAULT_BACKBONE,
     MAX_PIXELS,
+    RECIPES,
     ClassifyOptions,
     Compression,
     Degradation,
@@ -57,6 +58,11 @@ MaxPixels = Annotated[int, typer.Option(help="Refuse images with more pixels.", 
 Workers = Annotated[int, typer.Option(help="Processes that decode.", rich_help_panel=READING)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong.")]
 Seed = Annotated[int, typer.Option(help="Of everything drawn at random.")]
+
+
+def _recipe_flag(field: str, text: str, panel: str) -> Any:
+    """A flag for a field of `TrainOptions` that a recipe may set."""
+    return typer.Option(help=text, rich_help_panel=panel, show_default=str(getattr(TrainOptions, field)))
 
 
 def main() -> None:
@@ -120,7 +126,7 @@ def _classify(options: ClassifyOptions, quiet: bool) -> int:
     if tracker.interrupted:
         return report.stopped(tracker, f"{options.output} is valid as it is. Go on with it by adding --resume.")
     if not quiet:
-        summary.show(run.backbone.name, tracker.seconds)
+        summary.show(run.backbone.name, run.dedrifts, tracker.seconds)
     return tracker.conclude(f"Look for the status 'error' in {options.output}.")
 
 
@@ -129,6 +135,7 @@ def evaluate(
     dataset: Annotated[Path, typer.Argument(help="One folder a class, or photos without labels.", show_default=False)],
     jpeg: Annotated[str, typer.Option(help="JPEG qualities, such as 25,18,15,10,7.")] = "",
     avif: Annotated[str, typer.Option(help="AVIF qualities, such as 50,40,30,20,10.")] = "",
+    webp: Annotated[str, typer.Option(help="WebP qualities, such as 50,20,5.")] = "",
     passes: Annotated[str, typer.Option(help="Saves of each photo, such as 1,2,5; all but the last one drawn.")] = "1",
     shift: Annotated[bool, typer.Option("--shift", help="Move the block grid between passes.")] = False,
     order: Annotated[str, typer.Option(help="crop-first (ImageNet-C) or compress-first (photos).")] = "crop-first",
@@ -142,8 +149,8 @@ def evaluate(
     backbone: Backbone = DEFAULT_BACKBONE,
     backbone_checkpoint: BackboneCheckpoint = None,
     weights: Annotated[
-        str, typer.Option(help="De-drifting modules, such as none,FILE.", rich_help_panel=MODEL)
-    ] = "none",
+        str, typer.Option(help="De-drifting modules, such as none,auto,FILE.", rich_help_panel=MODEL)
+    ] = "auto",
     device: Device = "auto",
     batch_size: BatchSize = ModelOptions.batch_size,
     exif: Exif = "apply",
@@ -154,6 +161,7 @@ def evaluate(
     """Measure accuracy on undamaged and on compressed photos."""
     levels = [Compression("jpeg", quality, subsampling) for quality in _numbers("--jpeg", jpeg)]
     levels += [Compression("avif", quality, subsampling) for quality in _numbers("--avif", avif)]
+    levels += [Compression("webp", quality, subsampling) for quality in _numbers("--webp", webp)]
     options = EvaluateOptions(
         dataset=dataset,
         output=output,
@@ -197,9 +205,10 @@ def degrade(
     destination: Annotated[Path, typer.Argument(metavar="DST", help="Where the copies go.", show_default=False)],
     qf: Annotated[list[int], typer.Option(help="JPEG quality factor; may be repeated.", show_default=False)] = [],  # noqa: B006
     avif: Annotated[list[int], typer.Option(help="AVIF quality; may be repeated.", show_default=False)] = [],  # noqa: B006
+    webp: Annotated[list[int], typer.Option(help="WebP quality; may be repeated.", show_default=False)] = [],  # noqa: B006
     qf_sequence: Annotated[str, typer.Option(help="JPEG saves one after the other, such as 25,10,7.")] = "",
     passes: Annotated[
-        int, typer.Option(help="Saves of each photo; all but the last one drawn from --qf or --avif.")
+        int, typer.Option(help="Saves of each photo; all but the last one drawn from the qualities given.")
     ] = 1,
     shift: Annotated[bool, typer.Option("--shift", help="Move the block grid between passes.")] = False,
     subsampling: Annotated[str, typer.Option(help="4:4:4, 4:2:2 or 4:2:0.")] = "4:2:0",
@@ -216,6 +225,7 @@ def degrade(
     """Make compressed copies of photos, with a manifest."""
     levels = [Compression("jpeg", quality, subsampling) for quality in qf]
     levels += [Compression("avif", quality, subsampling) for quality in avif]
+    levels += [Compression("webp", quality, subsampling) for quality in webp]
     wanted = degradations(tuple(levels), passes, shift)
     if qf_sequence:
         sequence = _numbers("--qf-sequence", qf_sequence)
@@ -249,29 +259,28 @@ def train(
     steps: Annotated[int, typer.Option(help="Batches in all.")] = TrainOptions.steps,
     learning_rate: Annotated[float, typer.Option(help="Of AdamW, at its highest.")] = TrainOptions.learning_rate,
     validate_every: Annotated[int, typer.Option(help="Steps between validations.")] = TrainOptions.validate_every,
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = TrainOptions.precision,
     quiet: Quiet = False,
-    tap: Annotated[str, typer.Option(help="stem, stage1 or stage2.", rich_help_panel=MODULE)] = TrainOptions.tap,
-    width: Annotated[int, typer.Option(help="Channels of the enhancer.", rich_help_panel=MODULE)] = TrainOptions.width,
-    depth: Annotated[int, typer.Option(help="Its levels.", rich_help_panel=MODULE)] = TrainOptions.depth,
-    stride: Annotated[int, typer.Option(help="Its reduction.", rich_help_panel=MODULE)] = TrainOptions.stride,
+    recipe: Annotated[
+        str, typer.Option(help="default, or paper; the flags below go before it.", rich_help_panel=MODULE)
+    ] = "default",
+    tap: Annotated[str | None, _recipe_flag("tap", "auto, stem, stage1 or stage2.", MODULE)] = None,
+    width: Annotated[int | None, _recipe_flag("width", "Channels of the enhancer.", MODULE)] = None,
+    depth: Annotated[int | None, _recipe_flag("depth", "Its levels.", MODULE)] = None,
+    stride: Annotated[int | None, _recipe_flag("stride", "Its reduction.", MODULE)] = None,
+    rank: Annotated[int | None, _recipe_flag("rank", "Of the corrections after the tap; 0: none.", MODULE)] = None,
     pooled: Annotated[
         bool, typer.Option("--pooled", help="One drift a channel, not a place.", rich_help_panel=MODULE)
     ] = False,
     feature_weight: Annotated[
-        float, typer.Option(help="Of the drift left at the tap.", rich_help_panel=LOSS)
-    ] = TrainOptions.feature_weight,
-    stage_weight: Annotated[
-        float, typer.Option(help="Of the drift left further on.", rich_help_panel=LOSS)
-    ] = TrainOptions.stage_weight,
-    logit_weight: Annotated[
-        float, typer.Option(help="Of the change in predictions.", rich_help_panel=LOSS)
-    ] = TrainOptions.logit_weight,
-    clean_share: Annotated[
-        float, typer.Option(help="Pairs left undamaged.", rich_help_panel=LOSS)
-    ] = TrainOptions.clean_share,
+        float | None, _recipe_flag("feature_weight", "Of the drift left at the tap.", LOSS)
+    ] = None,
+    stage_weight: Annotated[float | None, _recipe_flag("stage_weight", "Of the drift left further on.", LOSS)] = None,
+    logit_weight: Annotated[float | None, _recipe_flag("logit_weight", "Of the change in predictions.", LOSS)] = None,
+    clean_share: Annotated[float | None, _recipe_flag("clean_share", "Pairs left undamaged.", LOSS)] = None,
     crop_first_share: Annotated[
-        float, typer.Option(help="Damaged pairs cropped first.", rich_help_panel=LOSS)
-    ] = TrainOptions.crop_first_share,
+        float | None, _recipe_flag("crop_first_share", "Damaged pairs cropped first.", LOSS)
+    ] = None,
     backbone: Backbone = DEFAULT_BACKBONE,
     backbone_checkpoint: BackboneCheckpoint = None,
     device: Device = "auto",
@@ -283,33 +292,40 @@ def train(
     seed: Seed = 0,
 ) -> None:
     """Teach a de-drifting module to undo compression, from photos without labels."""
+    if recipe not in RECIPES:
+        raise WrongUse(f"--recipe must be one of {', '.join(RECIPES)}, not '{recipe}'.")
+    given = {
+        "tap": tap,
+        "width": width,
+        "depth": depth,
+        "stride": stride,
+        "rank": rank,
+        "feature_weight": feature_weight,
+        "stage_weight": stage_weight,
+        "logit_weight": logit_weight,
+        "clean_share": clean_share,
+        "crop_first_share": crop_first_share,
+    }
     options = TrainOptions(
         photos=tuple(photos),
         output=output,
-        tap=tap,
-        width=width,
-        depth=depth,
-        stride=stride,
         pooled=pooled,
         steps=steps,
         learning_rate=learning_rate,
-        feature_weight=feature_weight,
-        stage_weight=stage_weight,
-        logit_weight=logit_weight,
-        clean_share=clean_share,
-        crop_first_share=crop_first_share,
+        precision=precision,
         validate_every=validate_every,
         seed=seed,
         resume=resume,
         model=ModelOptions(backbone, backbone_checkpoint, device, batch_size),
         read=ReadOptions(exif, icc, max_pixels),
         workers=workers,
+        **{**RECIPES[recipe], **{name: value for name, value in given.items() if value is not None}},
     )
     raise typer.Exit(_train(options, quiet))
 
 
 def _train(options: TrainOptions, quiet: bool) -> int:
-    from afdcli import report
+    from afdcli import figures, report
     from afdcli.classifier import reuse_memory
     from afdcli.training import Training
 
@@ -320,6 +336,7 @@ def _train(options: TrainOptions, quiet: bool) -> int:
             tracker.reach(step.number)
             if step.validation is not None and not quiet:
                 report.show_validation(step.number, step.losses, step.validation)
+    figures.training_curves(run.log_path, options.output.with_suffix(".png"))
     if tracker.interrupted:
         advice = f"Go on from step {run.saved:,} by adding --resume." if run.saved else "Nothing is saved yet."
         return report.stopped(tracker, advice)

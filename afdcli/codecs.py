@@ -15,6 +15,8 @@ from afdcli.options import Compression, Degradation
 
 AVIF_SPEED = 6
 """Encoder effort. It changes what a quality means, so it is the same everywhere."""
+WEBP_METHOD = 4
+"""The same, libwebp's own default. Its colour is always 4:2:0."""
 BLOCK = 8
 """Side of the blocks that JPEG transforms, in pixels."""
 
@@ -39,9 +41,13 @@ def _avif(compression: Compression) -> dict[str, Any]:
     }
 
 
-SAVE_OPTIONS: dict[str, Callable[[Compression], dict[str, Any]]] = {"jpeg": _jpeg, "avif": _avif}
+def _webp(compression: Compression) -> dict[str, Any]:
+    return {"format": "WEBP", "quality": compression.quality, "method": WEBP_METHOD, "lossless": False}
+
+
+SAVE_OPTIONS: dict[str, Callable[[Compression], dict[str, Any]]] = {"jpeg": _jpeg, "avif": _avif, "webp": _webp}
 """For each codec, what Pillow's `save` is told. Everything that Pillow would choose by itself is pinned."""
-ENDINGS = {"jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"), "avif": (".avif",)}
+ENDINGS = {"jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"), "avif": (".avif",), "webp": (".webp",)}
 """File endings of each codec, the usual one first."""
 
 
@@ -135,4 +141,8 @@ def jpeg_quality(quantization: Mapping[int, Sequence[int]]) -> tuple[int, bool]:
 
 def versions() -> dict[str, str | None]:
     """The encoder of each codec: the same ones make the same bytes."""
-    return {"jpeg": f"libjpeg-turbo {features.version('libjpeg_turbo')}", "avif": avif_provider()}
+    return {
+        "jpeg": f"libjpeg-turbo {features.version('libjpeg_turbo')}",
+        "avif": avif_provider(),
+        "webp": f"libwebp {features.version('webp')}",
+    }

@@ -18,7 +18,7 @@ from scipy.stats import binomtest
 
 from afdcli import codecs
 from afdcli.backbones import Labels
-from afdcli.classifier import load_classifier
+from afdcli.classifier import identify_weights, load_classifier
 from afdcli.errors import WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
 from afdcli.images import Preprocessing
@@ -125,11 +125,8 @@ class Evaluation:
         rows = self.rows()
         settings = {
             **asdict(self._options),
-            "model": {
-                **asdict(self._options.model),
-                "backbone_checkpoint": str(self._options.model.backbone_checkpoint),
-            },
             "backbone_sha256": self.backbone.fingerprint,
+            "weights_sha256": {name: identify_weights(name, self.backbone) for name in self._classifiers},
         }
         with ResultFile(self._options.output, COLUMNS, record(PROGRAM, settings), resume=False) as file:
             file.write(rows)

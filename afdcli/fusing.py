@@ -48,7 +48,7 @@ def fuse(options: FuseOptions) -> Fused:
         BadCheckpoint: the source cannot be read, or is folded already, or would not be the same: nothing is written.
     """
     checkpoint = load_checkpoint(options.source)
-    if checkpoint.module.is_folded:
+    if checkpoint.module.config.folded:
         raise BadCheckpoint(f"'{options.source}' is folded already. Use it as it is.")
     check_writable(options.destination)
     backbone = load_backbone(checkpoint.backbone, options.backbone_checkpoint)
@@ -68,7 +68,7 @@ def fuse(options: FuseOptions) -> Fused:
         fused = Fused(
             difference / largest,
             (_parameters(module), _parameters(folded)),
-            (_macs(module, features, images), _macs(folded, features, images)),
+            (_macs(classifier, images), _macs(DedriftedClassifier(backbone, folded, checkpoint.tap), images)),
             count,
         )
     if not fused.difference <= TOLERANCE:
@@ -98,8 +98,11 @@ def _parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _macs(module: nn.Module, features: Tensor, images: Tensor) -> int:
-    """Of the convolutions, which is nearly all: activations and interpolation are not counted."""
-    with FlopCounterMode(display=False) as counter:
-        module(features, images)
-    return int(counter.get_total_flops()) // 2
+def _macs(classifier: DedriftedClassifier, images: Tensor) -> int:
+    """What the module adds, in convolutions, which is nearly all: activations and interpolation are not counted."""
+    counts = []
+    for network in (classifier, DedriftedClassifier(classifier.backbone)):
+        with FlopCounterMode(display=False) as counter:
+            network(images)
+        counts.append(int(counter.get_total_flops()) // 2)
+    return counts[0] - counts[1]

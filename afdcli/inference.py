@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from afdcli.classifier import DedriftedClassifier, load_classifier
+from afdcli.classifier import DedriftedClassifier, identify_weights, load_classifier
 from afdcli.errors import OutputRefused, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
 from afdcli.options import ClassifyOptions
@@ -51,11 +49,6 @@ class Prediction:
         return {name: values.get(name) for name in columns}
 
 
-def _identity(weights: str) -> str:
-    """`weights` itself, or what is in the file that it names, wherever that lies."""
-    return weights if weights in ("auto", "none") else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
-
-
 def columns(topk: int, drift: bool) -> dict[str, type]:
     """The columns of the result, in order, with the type of their values; `drift` is there if there is a module."""
     facts = {"path": str, "status": str, "error": str, "format": str, "width": int, "height": int}
@@ -86,15 +79,17 @@ class Classification:
             raise WrongUse(f"There is no image in {names}.")
         self._classifier = load_classifier(options.model, options.weights)
         self.backbone = self._classifier.backbone
+        self.dedrifts = self._classifier.module is not None
+        """Whether there is a de-drifting module."""
         self._options = options = replace(options, topk=min(options.topk, len(self.backbone.labels.names)))
         settings = {
             "backbone": self.backbone.name,
             "backbone_sha256": self.backbone.fingerprint,
-            "weights": _identity(options.weights),
+            "weights": identify_weights(options.weights, self.backbone),
             "topk": options.topk,
             **asdict(options.read),
         }
-        self._columns = columns(options.topk, drift=self._classifier.module is not None)
+        self._columns = columns(options.topk, drift=self.dedrifts)
         self._file = ResultFile(options.output, self._columns, record("afd classify", settings), resume=options.resume)
         if self._file.rows < self.total:  # Whole batches only: what went through the network together does so again.
             self._file.keep(self._file.rows - self._file.rows % options.model.batch_size)

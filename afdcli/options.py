@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from afdcli.errors import WrongUse
 
-QUALITIES = {"jpeg": range(1, 101), "avif": range(101)}
+QUALITIES = {"jpeg": range(1, 101), "avif": range(101), "webp": range(101)}
 """The qualities each codec takes, best last. JPEG quality 0 is left out: encoders silently take it for 1."""
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 TAPS = ("stem", "stage1", "stage2")
@@ -44,7 +45,7 @@ class Compression:
     """One lossy save: a level of damage."""
 
     codec: str
-    """`jpeg` or `avif`."""
+    """`jpeg`, `avif` or `webp`."""
     quality: int
     """The codec's own scale, see `QUALITIES`. The scales of two codecs cannot be compared."""
     subsampling: str = "4:2:0"
@@ -55,7 +56,7 @@ class Compression:
         scale = QUALITIES[self.codec]
         if self.quality not in scale:
             raise WrongUse(f"{self.codec.upper()} takes qualities from {scale[0]} to {scale[-1]}, not {self.quality}.")
-        _one_of("--subsampling", self.subsampling, SUBSAMPLINGS)
+        _one_of("--subsampling", self.subsampling, SUBSAMPLINGS if self.codec != "webp" else ("4:2:0",))
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class EvaluateOptions:
     """`crop-first` compresses the network's input (ImageNet-C), `compress-first` the photo at its own size."""
     degraded: Path | None = None
     """Read the levels from this folder made by `afd degrade` from `dataset`, instead of compressing here."""
-    weights: tuple[str, ...] = ("none",)
+    weights: tuple[str, ...] = ("auto",)
     """De-drifting modules to compare, each as for `ClassifyOptions`, on the same compressed bytes."""
     seed: int = 0
     """Of the drawn qualities and grid shifts."""
@@ -197,9 +198,9 @@ class EvaluateOptions:
         if not self.passes or not self.weights:
             raise WrongUse("--passes and --weights take at least one value.")
         if self.degraded is not None and (self.levels or self.passes != (1,)):
-            raise WrongUse("--degraded brings its own levels: leave out --jpeg, --avif and --passes.")
+            raise WrongUse("--degraded brings its own levels: leave out --jpeg, --avif, --webp and --passes.")
         if len(set(self.levels)) < len(self.levels) or len(set(self.passes)) < len(self.passes):
-            raise WrongUse("--jpeg, --avif and --passes take each value once.")
+            raise WrongUse("--jpeg, --avif, --webp and --passes take each value once.")
 
 
 @dataclass(frozen=True)
@@ -210,13 +211,15 @@ class TrainOptions:
     """Folders, files and patterns of photos. Labels are not needed, and not looked at."""
     output: Path = Path("module.safetensors")
     """The best module so far, by validation. Beside it lies `.state.safetensors`, to go on from."""
-    tap: str = "stage1"
-    """Where the module goes: `stem`, `stage1` or `stage2`."""
-    width: int = 32
+    tap: str = "auto"
+    """Where the module goes: `stem`, `stage1` or `stage2`; `auto` is `stage2`, or `stem` for transformers."""
+    width: int = 24
     """Channels of the enhancer, see `AFDConfig`, as of the next three."""
     depth: int = 2
     stride: int = 1
     pooled: bool = False
+    rank: int = 128
+    """Channels inside the corrections of the tail's later stages; 0: the paper's module, which corrects at the tap."""
     steps: int = 10_000
     """Batches in all."""
     learning_rate: float = 1e-3
@@ -231,6 +234,8 @@ class TrainOptions:
     """Of the pairs, how many are not compressed: the module must leave those alone."""
     crop_first_share: float = 0.5
     """Of the others, how many are compressed after cropping, the rest before."""
+    precision: str = "float32"
+    """`bfloat16` computes in half the bits what may be, as GPUs do fastest. Weights and losses stay in float32."""
     validate_every: int = 500
     """Steps between two looks at the photos held out; also between two savings of the state."""
     seed: int = 0
@@ -244,14 +249,31 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         _check_ending("--output", self.output, (".safetensors",))
-        _one_of("--tap", self.tap, TAPS)
+        _one_of("--tap", self.tap, ("auto", *TAPS))
+        _one_of("--precision", self.precision, ("float32", "bfloat16"))
         for flag in ("width", "stride", "steps", "validate_every"):
             _at_least(f"--{flag.replace('_', '-')}", getattr(self, flag), 1)
-        for flag in ("depth", "seed", "workers"):
+        for flag in ("depth", "rank", "seed", "workers"):
             _at_least(f"--{flag}", getattr(self, flag), 0)
         for flag in ("clean_share", "crop_first_share"):
             if not 0 <= getattr(self, flag) <= 1:
                 raise WrongUse(f"--{flag.replace('_', '-')} must lie between 0 and 1, not {getattr(self, flag)}.")
+
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": {
+        "tap": "stem",
+        "width": 16,
+        "rank": 0,
+        "feature_weight": 1.0,
+        "stage_weight": 0.0,
+        "logit_weight": 0.0,
+        "clean_share": 0.0,
+        "crop_first_share": 1.0,
+    },
+}
+"""Settings of `TrainOptions`, by name. `paper`: the module after the stem, taught by the stem's features alone."""
 
 
 @dataclass(frozen=True)
@@ -293,7 +315,7 @@ class DegradeOptions:
 
     def __post_init__(self) -> None:
         if not self.degradations:
-            raise WrongUse("Say how to degrade: --qf 10, --avif 30 or --qf-sequence 25,10,7.")
+            raise WrongUse("Say how to degrade: --qf 10, --avif 30, --webp 30 or --qf-sequence 25,10,7.")
         if len({degradation.name for degradation in self.degradations}) < len(self.degradations):
             raise WrongUse("Two of the degradations asked for are the same. Name each once.")
         if self.size is not None:

@@ -158,8 +158,8 @@ class ClassifySummary:
         if row["quality"]:
             self._qualities[int(row["quality"])] += 1
 
-    def show(self, backbone: str, seconds: float) -> None:
-        """Print it."""
+    def show(self, backbone: str, dedrifts: bool, seconds: float) -> None:
+        """Print it; `dedrifts` says whether there was a de-drifting module."""
         if self._shown:
             heads = ("photo", "label", "probability", "JPEG quality")
             table(heads, (self._cells(row) for row in self._shown), left=2)
@@ -171,7 +171,7 @@ class ClassifySummary:
         facts = {
             "Classified": f"{self._read:,} of {self._total:,} photos in {seconds:.1f} s",
             "JPEG files": spread,
-            "Backbone": backbone,
+            "Backbone": f"{backbone}, {'with a' if dedrifts else 'no'} de-drifting module",
             "Rows": str(self._options.output),
         }
         grid = Table.grid(padding=(0, 2))

@@ -145,9 +145,12 @@ def make_pair(draw: tuple[int, str], size: int, options: TrainOptions) -> Pair |
 
 
 def random_degradation(rng: np.random.Generator) -> Degradation:
-    """One to five saves, mostly one, at JPEG qualities over 5 to 95, mostly low, or AVIF over 5 to 70."""
-    if rng.random() < 0.2:
+    """One to five saves, mostly one, at JPEG qualities over 5 to 95, mostly low; or one as AVIF or WebP."""
+    codec = rng.choice(("jpeg", "avif", "webp"), p=(0.84, 0.1, 0.06))
+    if codec == "avif":
         return Degradation(((Compression("avif", int(5 + 65 * rng.random() ** 1.5)),),))
+    if codec == "webp":
+        return Degradation(((Compression("webp", int(80 * rng.random() ** 1.5)),),))
     passes = 1 if rng.random() < 0.6 else int(rng.integers(2, 6))
     qualities = (5 + 90 * rng.random(passes) ** 2).astype(int)
     return Degradation(tuple((Compression("jpeg", int(q)),) for q in qualities), shift=bool(rng.random() < 0.5))

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from afdcli import codecs
-from afdcli.backbones import Tail, load_backbone, split
+from afdcli.backbones import Tail, default_tap, load_backbone, split
 from afdcli.checkpoint import Checkpoint, save_checkpoint, write_tensors
 from afdcli.classifier import DedriftedClassifier, pick_device
 from afdcli.errors import BadCheckpoint, UnreadableImage, WrongUse
@@ -32,17 +33,37 @@ from afdcli.images import read_rgb
 from afdcli.methods.afd import AFDConfig, AFDModule
 from afdcli.options import Compression, TrainOptions
 from afdcli.parallel import ordered_map
-from afdcli.results import check_writable
+from afdcli.results import ResultFile, check_writable, record
 from afdcli.samples import Pair, make_pair
 
-HELD_OUT = 20
+PROGRAM = "afd train"
+HELD_OUT = 10
 """One photo in so many is never trained on: it validates."""
 EMA_DECAY = 0.999
 WEIGHT_DECAY = 0.01
 GRADIENT_NORM = 1.0
 WARM_UP = 500
 """Steps over which the learning rate rises."""
+NEAR = 0.1
+"""Relative errors much smaller than this count by their square, larger ones by themselves."""
 VALIDATION_LEVELS = tuple(Compression("jpeg", quality) for quality in (25, 18, 15, 10, 7))
+
+
+LOSSES = {
+    "loss": "what is made small: the sum of the next three, weighted",
+    "feature": "how far the features at the tap are from the original's, see `relative_error`",
+    "stage": "the same for what the tail's layers make of them, the mean over all layers",
+    "logit": "nats from the original's prediction",
+}
+VALIDATION = {
+    "agreement": "percent of damaged photos that get the class of their original, with the module",
+    "agreement_without": "the same without it",
+    "clean": "percent of undamaged photos that keep their class, with the module",
+    "angle": "degrees between the features of damaged photos and of their originals at the tap, with the module",
+    "angle_without": "the same without it",
+    "divergence": "nats from the original's prediction, damaged and undamaged, with the module: the best has the least",
+}
+LOG_COLUMNS = {"step": int, **dict.fromkeys((*LOSSES, *VALIDATION), float)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +73,13 @@ class Step:
     number: int
     """From 1."""
     losses: dict[str, float]
-    """`loss`, and its parts before weighting: `feature`, `stage`, `logit`."""
+    """See `LOSSES`."""
     validation: dict[str, float] | None = None
     """Every now and then, over the photos held out: see `VALIDATION`."""
 
 
-VALIDATION = {
-    "agreement": "percent of damaged photos that get the class of their original, with the module",
-    "agreement_without": "the same without it",
-    "clean": "percent of undamaged photos that keep their class, with the module",
-    "angle": "degrees between the features of damaged photos and of their originals at the tap, with the module",
-    "angle_without": "the same without it",
-    "divergence": "nats from the original's prediction, damaged and undamaged, with the module: the best has the least",
-}
-
-
 class Training:
-    """One run: go through `steps`, and the best module is in the output."""
+    """One run: go through `steps`, and the best module is in the output; beside it, a log with a row for each step."""
 
     def __init__(self, options: TrainOptions) -> None:
         """Find the photos, load the backbone, and build the module, or load what an interrupted run left.
@@ -76,7 +87,7 @@ class Training:
         Raises:
             WrongUse: there are too few photos.
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone` and `split`.
-            OutputRefused: the output cannot be written.
+            OutputRefused: the output cannot be written, or is that of an interrupted run.
             BadCheckpoint: there is nothing to resume, or it was begun with other options.
         """
         check_writable(options.output)
@@ -88,11 +99,21 @@ class Training:
         self._options = options
         self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint)
         torch.manual_seed(options.seed)
-        channels = split(self.backbone, options.tap).channels
-        config = AFDConfig(channels, options.width, options.depth, options.stride, pooled=options.pooled)
+        self.tap = default_tap(self.backbone) if options.tap == "auto" else options.tap
+        """Where the module is."""
+        cut = split(self.backbone, self.tap)
+        config = AFDConfig(
+            cut.channels,
+            options.width,
+            options.depth,
+            options.stride,
+            pooled=options.pooled,
+            later=cut.blocks if options.rank else (),
+            rank=options.rank,
+        )
         average = AFDModule(config)
         """A moving average of the module's weights: it is what is validated and written."""
-        classifier = DedriftedClassifier(self.backbone, average, options.tap).eval()
+        classifier = DedriftedClassifier(self.backbone, average, self.tap).eval()
         self._classifier = classifier.to(pick_device(options.model.device)).to(memory_format=torch.channels_last)
         self._average = average
         self._module = deepcopy(average)
@@ -104,9 +125,20 @@ class Training:
         self._best = math.inf
         if options.resume:
             self._load_state()
+        self.log_path = options.output.with_suffix(".csv")
+        self._log = ResultFile(self.log_path, LOG_COLUMNS, record(PROGRAM, self._settings()), resume=options.resume)
+        self._log.keep(min(self.done, self._log.rows))
 
     def steps(self) -> Iterator[Step]:
-        """Train; each step is yielded when it is done. After a validation the files are up to date."""
+        """Train; each step is yielded when it is in the log. After a validation all files are up to date."""
+        with self._log as log:
+            for step in self._steps():
+                log.write(
+                    [{**dict.fromkeys(LOG_COLUMNS), "step": step.number, **step.losses, **(step.validation or {})}]
+                )
+                yield step
+
+    def _steps(self) -> Iterator[Step]:
         options, batch_size = self._options, self._options.model.batch_size
         pairs = ordered_map(
             partial(make_pair, size=self.backbone.preprocessing.size, options=options),
@@ -126,7 +158,7 @@ class Training:
                 validation = self._validate()
                 if validation["divergence"] < self._best:
                     self._best = validation["divergence"]
-                    checkpoint = Checkpoint(self._average, options.tap, self.backbone.name, self.backbone.fingerprint)
+                    checkpoint = Checkpoint(self._average, self.tap, self.backbone.name, self.backbone.fingerprint)
                     save_checkpoint(checkpoint, options.output)
                 self._save_state()
             yield Step(self.done, losses, validation)
@@ -146,12 +178,13 @@ class Training:
         for group in self._optimizer.param_groups:
             group["lr"] = options.learning_rate * _schedule(self.done, options.steps)
         degraded = self._images([pair.degraded for pair in pairs])
-        with torch.no_grad():
-            clean = self._classifier.features(self._images([pair.original for pair in pairs]))
-            drifted = self._classifier.features(degraded)
-            *clean_stages, clean_logits = tail.stages(clean)
-        mended = self._module(drifted, degraded)
-        *stages, logits = tail.stages(mended)
+        with torch.autocast(degraded.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
+            with torch.no_grad():
+                clean = self._classifier.features(self._images([pair.original for pair in pairs]))
+                drifted = self._classifier.features(degraded)
+                *clean_stages, clean_logits = tail.stages(clean)
+            mended, drift = self._module.mend(drifted, degraded)
+            *stages, logits = tail.stages(mended, partial(self._module.correct, drift))
         losses = {
             "feature": relative_error(mended, clean),
             "stage": torch.stack([relative_error(*both) for both in zip(stages, clean_stages, strict=True)]).mean(),
@@ -192,8 +225,9 @@ class Training:
             damaged += [preprocessing(codecs.decode(codecs.encode(photo, level))) for level in VALIDATION_LEVELS]
             images = self._images([np.asarray(image) for image in (crop, *damaged)])
             features = classifier.features(images)
-            mended = self._average(features, images)
-            plain, logits = classifier.tail(features), classifier.tail(mended)
+            mended, drift = self._average.mend(features, images)
+            plain = classifier.tail(features)
+            logits = classifier.tail(mended, partial(self._average.correct, drift))
             same = logits.argmax(1) == plain[0].argmax()
             totals["agreement"].append(100 * float(same[1:].float().mean()))
             totals["agreement_without"].append(100 * float((plain.argmax(1) == plain[0].argmax())[1:].float().mean()))
@@ -206,12 +240,12 @@ class Training:
     def _state_path(self) -> Path:
         return self._options.output.with_suffix(".state.safetensors")
 
-    def _settings(self) -> str:
-        """The options that decide what comes out, as text."""
+    def _settings(self) -> dict[str, Any]:
+        """The options that decide what comes out."""
         settings = asdict(self._options)
         for name in ("output", "resume", "workers"):
             del settings[name]
-        return json.dumps({**settings, "fingerprint": self.backbone.fingerprint}, default=str)
+        return {**settings, "backbone_sha256": self.backbone.fingerprint}
 
     def _save_state(self) -> None:
         """Write all that `_load_state` needs, all of it or nothing."""
@@ -219,7 +253,7 @@ class Training:
         tensors |= {f"average.{name}": value for name, value in self._average.state_dict().items()}
         for number, state in self._optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
-        metadata = {"settings": self._settings(), "done": str(self.done), "best": repr(self._best)}
+        metadata = {"settings": _text(self._settings()), "done": str(self.done), "best": repr(self._best)}
         write_tensors(self._state_path(), tensors, metadata)
         self.saved = self.done
 
@@ -231,7 +265,7 @@ class Training:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError):
             raise BadCheckpoint(f"There is no '{path}' that could be gone on with. Start without --resume.") from None
-        if metadata.get("settings") != self._settings():
+        if metadata.get("settings") != _text(self._settings()):
             raise BadCheckpoint(f"'{path}' was begun with other options. Use those, or start without --resume.")
         for module, prefix in ((self._module, "module."), (self._average, "average.")):
             module.load_state_dict(
@@ -247,6 +281,10 @@ class Training:
         self._best = float(metadata["best"])
 
 
+def _text(settings: dict[str, Any]) -> str:
+    return json.dumps(settings, default=str)
+
+
 def _no_pair(_: tuple[int, str]) -> None:
     return None
 
@@ -260,15 +298,22 @@ def _schedule(done: int, steps: int) -> float:
 
 
 def relative_error(features: Tensor, target: Tensor) -> Tensor:
-    """Squared error over the target's own power, for each image, averaged: 1 is as bad as giving zeros."""
+    """The error over the target's own size, for each image, averaged: giving zeros is 0.9.
+
+    It grows with the error itself, not its square, or the worst damaged images alone would be learnt from; below
+    `NEAR` it is smooth.
+    """
     axes = tuple(range(1, target.ndim))
-    error = (features - target).square().mean(axes)
-    return (error / (target.square().mean(axes) + 1e-6)).mean()
+    target = target.float()
+    error = (features.float() - target).square().mean(axes)
+    squared = error / (target.square().mean(axes) + 1e-6)
+    return ((squared + NEAR**2).sqrt() - NEAR).mean()
 
 
 def divergence(logits: Tensor, target: Tensor) -> Tensor:
     """Kullback-Leibler divergence of predictions from the target's, in nats an image."""
-    return F.kl_div(logits.log_softmax(1), target.log_softmax(1), reduction="batchmean", log_target=True)
+    logs, target_logs = logits.float().log_softmax(1), target.float().log_softmax(1)
+    return F.kl_div(logs, target_logs, reduction="batchmean", log_target=True)
 
 
 def _angle(features: Tensor, target: Tensor) -> float:

@@ -72,7 +72,9 @@ def test_every_backbone_splits_plugs_trains_folds_saves_and_loads(name, tmp_path
             assert torch.equal(cut.tail.stages(features)[-1], expected)
         assert features.shape[1] == cut.channels
         assert round(images.shape[-1] / features.shape[-1]) == cut.reduction
-    module = module_of(split(backbone, "stem").channels)
+    cut = split(backbone, "stem")
+    assert any(cut.blocks) or "transformer" in type(backbone.model).__name__.lower()
+    module = module_of(cut.channels, later=cut.blocks, rank=4)
     classifier = DedriftedClassifier(backbone, module, "stem").eval()
     optimizer = torch.optim.SGD(module.parameters(), 1e-3)
     classifier(images).square().mean().backward()
@@ -83,7 +85,7 @@ def test_every_backbone_splits_plugs_trains_folds_saves_and_loads(name, tmp_path
     save_checkpoint(Checkpoint(module.folded(), "stem", name, backbone.fingerprint), path)
     loaded = load_checkpoint(path)
     check_backbone(loaded, backbone, path)
-    assert loaded.module.is_folded
+    assert loaded.module.config.folded
     with torch.inference_mode():
         mended = DedriftedClassifier(backbone, loaded.module, loaded.tap).eval()(images)
         torch.testing.assert_close(mended, classifier(images), rtol=1e-4, atol=1e-4)
@@ -132,7 +134,7 @@ def test_a_missing_or_foreign_checkpoint_is_refused(tmp_path):
         {"config": "no json"},
         {"config": json.dumps({"channels": 9, "width": 4, "depth": 1})},
         {"config": json.dumps({"channels": 8, "danger": 1})},
-        {"folded": "true"},
+        {"config": json.dumps({"channels": 8, "width": 4, "depth": 1, "folded": True})},
         {"tap": "nowhere"},
     ],
 )

@@ -1,5 +1,7 @@
 """From pixels to probabilities, on the device asked for."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import timm
@@ -7,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from afdcli.classifier import DedriftedClassifier, load_classifier
+from afdcli.classifier import DedriftedClassifier, find_weights, identify_weights, load_classifier
 from afdcli.errors import BadCheckpoint, WrongUse
-from afdcli.options import ModelOptions
+from afdcli.options import DEFAULT_BACKBONE, ModelOptions
 
 torch.set_num_threads(1)  # Threads that wait for a busy processor make small networks many times slower.
 
@@ -70,12 +72,22 @@ def test_normalisation_is_the_backbones_and_is_not_stored(classifier):
     assert not {"mean", "std"} & classifier.state_dict().keys()
 
 
-@pytest.mark.parametrize("weights", ["auto", "none"])
-def test_auto_and_none_are_the_plain_backbone(tmp_path, weights):
+def test_the_module_shipped_for_a_backbone_is_used_without_being_asked(classifier):
+    assert load_classifier(ModelOptions(device="cpu"), "none").module is None
+    dedrifted = load_classifier(ModelOptions(device="cpu"), "auto")
+    assert dedrifted.module is not None and dedrifted.module.config.folded
+    path = find_weights("auto", classifier.backbone)
+    assert path == find_weights(str(path), classifier.backbone)
+    assert identify_weights("auto", classifier.backbone) == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert identify_weights("none", classifier.backbone) == "none"
+
+
+def test_auto_is_the_plain_backbone_where_none_is_shipped_or_its_weights_are_others(tmp_path):
     torch.manual_seed(0)
-    save_file(timm.create_model("test_vit", num_classes=3).state_dict(), tmp_path / "tiny.safetensors")
-    options = ModelOptions("test_vit", tmp_path / "tiny.safetensors", "cpu")
-    assert load_classifier(options, weights).module is None
+    for name in ("test_vit", DEFAULT_BACKBONE):
+        save_file(timm.create_model(name, num_classes=3).state_dict(), tmp_path / "other.safetensors")
+        options = ModelOptions(name, tmp_path / "other.safetensors", "cpu")
+        assert load_classifier(options, "auto").module is None
 
 
 @pytest.mark.parametrize("weights", ["afd", "module.safetensors", "", "None"])
@@ -99,6 +111,10 @@ def test_a_module_sees_features_and_images_and_changes_the_outcome(classifier, p
             assert 0 <= images.min() <= images.max() <= 1
             return torch.zeros_like(features), torch.ones(3, 1, 1, 1)
 
+        def correct(self, drift, number, x):
+            assert drift.shape == (3, 1, 1, 1)
+            return x
+
     with torch.inference_mode():
         logits = DedriftedClassifier(classifier.backbone, Zero()).eval()(in_0_to_1(pixels))
     assert torch.equal(logits[0], logits[1])
@@ -109,6 +125,9 @@ def test_a_module_that_changes_nothing_changes_nothing(classifier, pixels):
     class Same(nn.Module):
         def mend(self, features, images):
             return features, torch.ones(3, 1, 1, 1)
+
+        def correct(self, drift, number, x):
+            return x
 
     with torch.inference_mode():
         logits = DedriftedClassifier(classifier.backbone, Same()).eval()(in_0_to_1(pixels))

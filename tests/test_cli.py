@@ -252,6 +252,21 @@ def test_evaluate_of_only_bad_photos_is_exit_code_2_and_writes_nothing(afd, netw
     assert not (tmp_path / "a.csv").exists()
 
 
+def test_train_fuse_and_evaluate_follow_one_another(afd, album, network, tmp_path):
+    module, fused, accuracy = (tmp_path / name for name in ("module.safetensors", "fused.safetensors", "accuracy.csv"))
+    flags = ("--recipe", "paper", "--width", "4", "--steps", "2", "--validate-every", "1", "--workers", "0")
+    code, out, err = afd("train", album, "-o", module, *flags, *network)
+    assert (code, out) == (0, "")
+    assert "step 2" in err and "agreement" in err
+    assert len(rows_of(tmp_path / "module.csv")) == 2
+    assert Image.open(tmp_path / "module.png").size == (1500, 600)
+    found = json.loads((tmp_path / "module.csv.json").read_text())["settings"]
+    assert (found["tap"], found["width"], found["stage_weight"]) == ("stem", 4, 0.0)
+    assert afd("fuse", module, fused, "--photos", album, "--backbone-checkpoint", network[3])[0] == 0
+    afd("evaluate", album, "--jpeg", "5", "--weights", f"none,{fused}", "-o", accuracy, "--workers", "0", *network)
+    assert [row["weights"] for row in rows_of(accuracy)] == ["none", "none", str(fused), str(fused)]
+
+
 def test_degrade_says_where_the_copies_are(afd, album, tmp_path):
     code, out, err = afd("degrade", album, tmp_path / "new", "--qf", "10", "--qf-sequence", "25,7", "--workers", "0")
     assert (code, err) == (0, "")

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from afdcli import fusing
 from afdcli.backbones import load_backbone, split
 from afdcli.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from afdcli.classifier import DedriftedClassifier
 from afdcli.errors import BadCheckpoint, OutputRefused, WrongUse
 from afdcli.fusing import fuse
 from afdcli.methods.afd import AFDConfig, AFDModule
@@ -42,20 +43,30 @@ def test_the_folded_module_is_smaller_and_the_same(options):
     assert fused.difference < 1e-5 and fused.photos == 2
     assert fused.parameters[1] < fused.parameters[0] and fused.macs[1] < fused.macs[0]
     before, after = load_checkpoint(options.source), load_checkpoint(options.destination)
-    assert after.module.is_folded and (after.tap, after.fingerprint) == (before.tap, before.fingerprint)
+    assert after.module.config.folded and (after.tap, after.fingerprint) == (before.tap, before.fingerprint)
     assert fused.parameters[1] == sum(parameter.numel() for parameter in after.module.parameters())
     features, images = torch.randn(1, after.module.config.channels, 13, 17), torch.rand(1, 3, 52, 67)
     torch.testing.assert_close(after.module(features, images), before.module(features, images), rtol=1e-4, atol=1e-4)
 
 
-def test_multiply_adds_are_those_counted_by_hand():
-    layer = torch.nn.Conv2d(3, 5, 3, padding=1)
+def test_multiply_adds_are_those_counted_by_hand(tmp_path):
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), tmp_path / "network.safetensors")
+    backbone = load_backbone("test_resnet", tmp_path / "network.safetensors")
+    cut = split(backbone, "stage1")
 
-    class Alone(torch.nn.Module):
-        def forward(self, features, images):
-            return layer(images)
+    class Module(torch.nn.Module):
+        layer = torch.nn.Conv2d(cut.channels, cut.channels, 3, padding=1)
 
-    assert fusing._macs(Alone(), torch.zeros(1), torch.rand(1, 3, 8, 6)) == 8 * 6 * 5 * 3 * 3 * 3
+        def mend(self, features, images):
+            return self.layer(features), torch.ones(1, 1, 1, 1)
+
+        def correct(self, drift, number, x):
+            return x
+
+    side = 160 // cut.reduction
+    expected = side * side * cut.channels * cut.channels * 3 * 3
+    assert fusing._macs(DedriftedClassifier(backbone, Module(), "stage1"), torch.rand(1, 3, 160, 160)) == expected
 
 
 def test_a_fold_that_is_not_the_same_is_not_written(options, monkeypatch):

@@ -23,7 +23,7 @@ AVIF_10 = Compression("avif", 10)
 ONCE = Degradation(((JPEG_10,),))
 
 
-@pytest.mark.parametrize(("codec", "lowest", "highest"), [("jpeg", 1, 100), ("avif", 0, 100)])
+@pytest.mark.parametrize(("codec", "lowest", "highest"), [("jpeg", 1, 100), ("avif", 0, 100), ("webp", 0, 100)])
 def test_each_codec_takes_its_own_scale(codec, lowest, highest):
     for quality in range(lowest, highest + 1):
         assert Compression(codec, quality).quality == quality
@@ -33,12 +33,12 @@ def test_each_codec_takes_its_own_scale(codec, lowest, highest):
 
 
 def test_scales_are_listed_for_every_codec():
-    assert set(QUALITIES) == {"jpeg", "avif"}
+    assert set(QUALITIES) == {"jpeg", "avif", "webp"}
 
 
 def test_unknown_codec_is_refused_with_those_known():
-    with pytest.raises(WrongUse, match="jpeg, avif, not 'webp'"):
-        Compression("webp", 50)
+    with pytest.raises(WrongUse, match="jpeg, avif, webp, not 'gif'"):
+        Compression("gif", 50)
 
 
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
@@ -54,6 +54,7 @@ def test_subsampling_is_420_unless_asked():
     ("flag", "make"),
     [
         ("--subsampling", lambda: Compression("jpeg", 50, "4:1:1")),
+        ("--subsampling", lambda: Compression("webp", 50, "4:4:4")),
         ("--exif", lambda: ReadOptions(exif="yes")),
         ("--icc", lambda: ReadOptions(icc="yes")),
         ("--max-pixels", lambda: ReadOptions(max_pixels=0)),

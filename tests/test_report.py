@@ -122,9 +122,10 @@ def test_a_summary_takes_rows_of_an_earlier_run_whose_values_are_text(capsys):
     summary.add(row)
     summary.add({**row, "path": "b.png", "quality": "", "prob_1": "0.25"})
     summary.add({**row, "path": "c.jpg", "quality": "25", "status": "error"})
-    summary.show("some_backbone", 1.5)
+    summary.show("some_backbone", True, 1.5)
     shown = capsys.readouterr().out
     assert "2 of 3 photos in 1.5 s" in shown
+    assert "some_backbone, with a de-drifting module" in shown
     assert "quality 25 to 75" in shown
     assert "(could not be read)" in shown
     assert "0.25" in shown
@@ -135,7 +136,8 @@ def test_a_summary_of_many_photos_shows_none_of_them(capsys):
     summary = report.ClassifySummary(ClassifyOptions(("photos",)), 1000)
     for number in range(1000):
         summary.add({"path": f"{number}.jpg", "status": "ok", "quality": None, "label_1": "tabby", "prob_1": 0.5})
-    summary.show("some_backbone", 10)
+    summary.show("some_backbone", False, 10)
     shown = capsys.readouterr().out
     assert "1,000 of 1,000 photos" in shown
+    assert "some_backbone, no de-drifting module" in shown
     assert "tabby" not in shown

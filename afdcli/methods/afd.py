@@ -12,14 +12,13 @@ the map is spatial, as in the paper's figures 1 and 2 (`pooled` is the code's on
 before the first convolution, which alone makes folding exact at the border.
 """
 
-from __future__ import annotations
-
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 BLOCK = 8
@@ -28,6 +27,8 @@ ZIGZAG = sorted(
     key=lambda i: (i // BLOCK + i % BLOCK, i // BLOCK if (i // BLOCK + i % BLOCK) % 2 else i % BLOCK),
 )
 """Row-by-row positions of an 8x8 block in the order of rising frequency (ITU-T T.81, figure A.6)."""
+CENTRE = (0.5, 0.0, 0.0)
+"""What is taken from Y, Cb and Cr, so that they lie in [-0.5, 0.5]: Cb and Cr do already."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,15 @@ class AFDConfig:
     """Channels inside the drift estimator."""
     pooled: bool = False
     """One drift value a channel for the whole image, as in the authors' code, instead of one a place."""
+    later: tuple[int, ...] = ()
+    """Channels of the tail's layers that are corrected as well; 0 for those that are not."""
+    rank: int = 128
+    """Channels inside a correction of a later layer, at most."""
+    folded: bool = False
+    """All that is linear is folded into single convolutions: for use, not for training."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "later", tuple(self.later))  # from JSON it comes as a list
 
 
 class BlockDCT(nn.Module):
@@ -65,20 +75,22 @@ class BlockDCT(nn.Module):
         self.register_buffer("to_ycbcr", ycbcr.view(3, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Coefficients (B, 3 * 64, ceil(H / 8), ceil(W / 8)), zig-zag within each colour, of `images` (B, 3, H, W).
+        """Coefficients (B, 3 * 64, H / 8, W / 8), zig-zag within each colour, of `images` (B, 3, H, W).
 
-        `images` are RGB in [0, 1]. Sides that are no multiple of 8 are continued by their last row and column.
+        `images` are RGB in [0, 1], H and W multiples of 8.
         """
-        height, width = images.shape[-2:]
-        if height % BLOCK or width % BLOCK:
-            images = F.pad(images, (0, -width % BLOCK, 0, -height % BLOCK), mode="replicate")
         ycbcr = F.conv2d(images, self.to_ycbcr)
-        ycbcr = ycbcr - ycbcr.new_tensor([0.5, 0.0, 0.0]).view(1, 3, 1, 1)  # Cb and Cr are centred already
+        ycbcr = ycbcr - ycbcr.new_tensor(CENTRE).view(3, 1, 1)
         return F.conv2d(ycbcr, self.basis, stride=BLOCK, groups=3)
 
 
 class RepConv(nn.Module):
-    """Three parallel branches while training, (1x1, 3x3), (3x3, 1x1) and 1x1, summed; one 3x3 once folded."""
+    """Three parallel branches, (1x1, 3x3), (3x3, 1x1) and 1x1, summed: in effect one 3x3, and computed as that.
+
+    The 3x3 is worked out anew from the branches at every call, which costs next to nothing beside running all three;
+    gradients reach the branches' weights as if they had been run (Hu et al., "Online Convolutional
+    Re-parameterization", CVPR 2022).
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -89,34 +101,62 @@ class RepConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, H, W)."""
-        return self.squeeze_first(x) + self.squeeze_last(x) + self.point(x)  # type: ignore[no-any-return]
+        return F.conv2d(x, *self._fold(self.point.weight.dtype), padding=1)
 
     @torch.no_grad()
     def folded(self) -> nn.Conv2d:
-        """The one 3x3 convolution that computes the same. Worked out in float64."""
-        point, wide = _parameters(self.squeeze_first[0]), _parameters(self.squeeze_first[1])
+        """The 3x3 alone. Worked out in float64."""
+        weight, bias = self._fold(torch.float64)
+        outputs, inputs = weight.shape[:2]
+        return _filled(nn.Conv2d(inputs, outputs, 3, padding=1), weight, bias, like=self.point.weight)
+
+    def _fold(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Weight (outputs, inputs, 3, 3) and bias (outputs) of the 3x3."""
+        point, wide = _parameters(self.squeeze_first[0], dtype), _parameters(self.squeeze_first[1], dtype)
         weight = torch.einsum("omxy,mi->oixy", wide[0], point[0][:, :, 0, 0])
         bias = wide[1] + torch.einsum("omxy,m->o", wide[0], point[1])
 
-        wide, point = _parameters(self.squeeze_last[0]), _parameters(self.squeeze_last[1])
-        weight += torch.einsum("om,mixy->oixy", point[0][:, :, 0, 0], wide[0])
-        bias += point[1] + point[0][:, :, 0, 0] @ wide[1]
+        wide, point = _parameters(self.squeeze_last[0], dtype), _parameters(self.squeeze_last[1], dtype)
+        weight = weight + torch.einsum("om,mixy->oixy", point[0][:, :, 0, 0], wide[0])
+        bias = bias + point[1] + point[0][:, :, 0, 0] @ wide[1]
 
-        point = _parameters(self.point)
-        weight[:, :, 1, 1] += point[0][:, :, 0, 0]
-        bias += point[1]
-
-        like = self.point.weight
-        folded = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1, device=like.device, dtype=like.dtype)
-        folded.weight.copy_(weight)
-        assert folded.bias is not None
-        folded.bias.copy_(bias)
-        return folded
+        point = _parameters(self.point, dtype)
+        return weight + F.pad(point[0], (1, 1, 1, 1)), bias + point[1]
 
 
-def _parameters(convolution: nn.Module) -> tuple[Tensor, Tensor]:
+def _parameters(convolution: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
-    return convolution.weight.double(), convolution.bias.double()
+    return convolution.weight.to(dtype), convolution.bias.to(dtype)
+
+
+def _filled(convolution: nn.Conv2d, weight: Tensor, bias: Tensor, like: Tensor) -> nn.Conv2d:
+    """`convolution` with these weights, with the device and precision of `like`."""
+    convolution.to(weight).load_state_dict({"weight": weight, "bias": bias})
+    return convolution.to(like)
+
+
+class BlockLayer(nn.Module):
+    """The block DCT and a 1x1 convolution of its coefficients: all linear, so one 8x8 convolution once folded."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.dct = BlockDCT()
+        self.point = nn.Conv2d(3 * BLOCK * BLOCK, outputs, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, outputs, H / 8, W / 8); `images` are RGB in [0, 1], H and W multiples of 8."""
+        return self.point(self.dct(images))  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def folded(self) -> nn.Conv2d:
+        """The 8x8 convolution. Worked out in float64."""
+        weight, bias = _parameters(self.point, torch.float64)
+        of_coefficients = weight.view(-1, 3, BLOCK * BLOCK)
+        basis = self.dct.basis.double().view(3, BLOCK * BLOCK, BLOCK, BLOCK)
+        of_ycbcr = torch.einsum("ock,ckxy->ocxy", of_coefficients, basis)
+        of_rgb = torch.einsum("ocxy,ci->oixy", of_ycbcr, self.dct.to_ycbcr.double()[:, :, 0, 0])
+        bias = bias - torch.einsum("ocxy,c->o", of_ycbcr, of_ycbcr.new_tensor(CENTRE))
+        return _filled(nn.Conv2d(3, len(bias), BLOCK, stride=BLOCK), of_rgb, bias, like=self.point.weight)
 
 
 class DriftEstimator(nn.Module):
@@ -125,9 +165,8 @@ class DriftEstimator(nn.Module):
     def __init__(self, config: AFDConfig) -> None:
         super().__init__()
         self.pooled = config.pooled
-        self.dct = BlockDCT()
         self.layers = nn.Sequential(
-            nn.Conv2d(3 * BLOCK * BLOCK, config.hidden, 1),
+            BlockLayer(config.hidden),
             nn.PReLU(config.hidden),
             nn.Conv2d(config.hidden, config.hidden, 1),
             nn.PReLU(config.hidden),
@@ -135,8 +174,14 @@ class DriftEstimator(nn.Module):
         )
 
     def forward(self, images: Tensor, size: tuple[int, int]) -> Tensor:
-        """The drift map in (0, 1): (B, 1, *size), or (B, channels, 1, 1) if pooled. `images` (B, 3, H, W) in [0, 1]."""
-        drift = self.layers(self.dct(images))
+        """The drift map in (0, 1): (B, 1, *size), or (B, channels, 1, 1) if pooled. `images` (B, 3, H, W) in [0, 1].
+
+        Sides that are no multiple of 8 are continued by their last row and column.
+        """
+        height, width = images.shape[-2:]
+        if height % BLOCK or width % BLOCK:
+            images = F.pad(images, (0, -width % BLOCK, 0, -height % BLOCK), mode="replicate")
+        drift = self.layers(images)
         if self.pooled:
             return drift.mean((2, 3), keepdim=True).sigmoid()  # type: ignore[no-any-return]
         return F.interpolate(drift, size, mode="bilinear", align_corners=False).sigmoid()
@@ -153,10 +198,8 @@ class FeatureEnhancer(nn.Module):
         self.down = nn.ModuleList(_block(a, b) for a, b in pairwise(widths))
         self.up = nn.ModuleList(_block(a + b, a) for a, b in reversed([*pairwise(widths)]))
         self.leave = RepConv(widths[0], config.channels)
-        # An untrained module corrects nothing, so training starts from the backbone as it is.
         for last in (self.leave.squeeze_first[1], self.leave.squeeze_last[1], self.leave.point):
-            for parameter in last.parameters():
-                nn.init.zeros_(parameter)
+            _silence(last)
 
     def forward(self, features: Tensor) -> Tensor:
         """The correction (B, channels, H, W) to `features` (B, channels, H, W)."""
@@ -179,14 +222,37 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(RepConv(inputs, outputs), nn.PReLU(outputs))
 
 
-class AFDModule(nn.Module):
-    """The plug-in: features at the tap, and the image they come from, to de-drifted features."""
+def _correction(channels: int, rank: int) -> nn.Module:
+    """What a later layer's output (B, channels, h, w) lacks, where it has `channels` at all."""
+    if channels == 0:
+        return nn.Identity()
+    rank = min(rank, channels)
+    last = nn.Conv2d(rank, channels, 1)
+    _silence(last)
+    return nn.Sequential(nn.Conv2d(channels, rank, 1), nn.PReLU(rank), last)
+
+
+def _silence(last: nn.Module) -> None:
+    """Have an untrained module correct nothing, so that training starts from the backbone as it is."""
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
+
+
+class AFDModule(nn.Module, PyTorchModelHubMixin, library_name="afd-dedrift", license="apache-2.0"):
+    """The plug-in: features at the tap, and the image they come from, to de-drifted features.
+
+    `save_pretrained`, `push_to_hub` and `from_pretrained` are huggingface_hub's. They keep the module and its config
+    alone: a checkpoint (see `checkpoint`) also says which backbone it is for.
+    """
 
     def __init__(self, config: AFDConfig) -> None:
         super().__init__()
         self.config = config
         self.drift = DriftEstimator(config)
         self.enhance = FeatureEnhancer(config)
+        self.later = nn.ModuleList(_correction(channels, config.rank) for channels in config.later)
+        if config.folded:
+            self._fold()
 
     def forward(self, features: Tensor, images: Tensor) -> Tensor:
         """`features` (B, channels, h, w) of `images` (B, 3, H, W) in [0, 1], de-drifted. Any sizes."""
@@ -197,15 +263,21 @@ class AFDModule(nn.Module):
         drift = self.drift(images, features.shape[-2:])
         return features + drift * self.enhance(features), drift
 
-    @property
-    def is_folded(self) -> bool:
-        """Whether no RepConv is left."""
-        return not any(isinstance(module, RepConv) for module in self.modules())
+    def correct(self, drift: Tensor, number: int, x: Tensor) -> Tensor:
+        """The output `x` (B, C, h, w) of the tail's layer `number`, corrected where `drift`, of `mend`, is high."""
+        if number >= len(self.later) or self.config.later[number] == 0:
+            return x
+        local = F.adaptive_avg_pool2d(drift.mean(1, keepdim=True), (x.shape[2], x.shape[3]))
+        return x + local * self.later[number](x)  # type: ignore[no-any-return]
 
-    def folded(self) -> AFDModule:
-        """A copy with each RepConv folded into one convolution: the same function, for deployment."""
+    def folded(self) -> "AFDModule":
+        """A copy with all that is linear folded into single convolutions: the same function, for deployment."""
         copy = deepcopy(self)
-        for name, module in list(copy.named_modules()):
-            if isinstance(module, RepConv):
-                copy.set_submodule(name, module.folded())
+        copy.config = copy._hub_mixin_config = replace(self.config, folded=True)
+        copy._fold()
         return copy
+
+    def _fold(self) -> None:
+        for name, module in list(self.named_modules()):
+            if isinstance(module, (RepConv, BlockLayer)):
+                self.set_submodule(name, module.folded())

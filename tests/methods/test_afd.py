@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scipy.fft import dctn
 from torch import nn
 
-from afdcli.methods.afd import ZIGZAG, AFDConfig, AFDModule, BlockDCT, RepConv
+from afdcli.methods.afd import ZIGZAG, AFDConfig, AFDModule, BlockDCT, BlockLayer, RepConv
 
 
 def test_zigzag_begins_as_in_the_jpeg_standard() -> None:
@@ -31,19 +33,38 @@ def test_block_dct_is_scipys_on_every_block() -> None:
                 )
 
 
-def test_block_dct_continues_a_side_that_is_no_multiple_of_8() -> None:
-    images = torch.rand(1, 3, 11, 8)
-    continued = torch.cat([images, images[:, :, -1:].expand(-1, -1, 5, -1)], 2)
-    torch.testing.assert_close(BlockDCT()(images), BlockDCT()(continued))
+def randomise(module: nn.Module, std: float = 1.0) -> None:
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=std)  # biases too: at the border they are what goes wrong
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (9, 12)])
-def test_repconv_folds_exactly_borders_included(size: tuple[int, int]) -> None:
+def test_repconv_is_the_sum_of_its_branches_folded_or_not_borders_included(size: tuple[int, int]) -> None:
     block = RepConv(4, 6).double()
-    for parameter in block.parameters():
-        nn.init.normal_(parameter)  # biases too: at the border they are what goes wrong
+    randomise(block)
     x = torch.randn(2, 4, *size, dtype=torch.float64)
-    torch.testing.assert_close(block.folded()(x), block(x), rtol=1e-12, atol=1e-12)
+    branches = block.squeeze_first(x) + block.squeeze_last(x) + block.point(x)
+    torch.testing.assert_close(block(x), branches, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(block.folded()(x), branches, rtol=1e-12, atol=1e-12)
+    (gradient,) = torch.autograd.grad(block(x).square().sum(), block.squeeze_first[0].weight)
+    (expected,) = torch.autograd.grad(branches.square().sum(), block.squeeze_first[0].weight)
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_block_layer_folds_into_one_convolution_of_the_pixels() -> None:
+    layer = BlockLayer(7)
+    randomise(layer, 0.1)
+    images = torch.rand(2, 3, 24, 16)
+    torch.testing.assert_close(layer.folded()(images), layer(images), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_drift_map_continues_a_side_that_is_no_multiple_of_8(folded: bool) -> None:
+    module = AFDModule(AFDConfig(8))
+    module = module.folded() if folded else module
+    images = torch.rand(1, 3, 11, 8)
+    continued = torch.cat([images, images[:, :, -1:].expand(-1, -1, 5, -1)], 2)
+    torch.testing.assert_close(module.drift(images, (4, 2)), module.drift(continued, (4, 2)))
 
 
 @pytest.mark.parametrize(
@@ -78,8 +99,36 @@ def test_drift_map_is_between_0_and_1_and_follows_the_place() -> None:
     assert drift[..., :6].std() < drift[..., 10:].std()
 
 
+def test_later_layers_are_corrected_where_there_is_drift_and_left_alone_before_training() -> None:
+    module = AFDModule(AFDConfig(8, later=(12, 0, 20), rank=4))
+    drift = torch.zeros(1, 1, 8, 8)
+    drift[..., 4:] = 1
+    x = torch.randn(1, 12, 4, 4)
+    assert torch.equal(module.correct(drift, 0, x), x)
+    randomise(module)
+    moved = (module.correct(drift, 0, x) - x).abs().sum((0, 1, 2))
+    assert moved[:2].eq(0).all() and moved[2:].gt(0).all()
+    assert torch.equal(module.correct(drift, 1, x), x), "a layer that is no stage"
+    assert torch.equal(module.correct(drift, 3, x), x), "a layer that it knows nothing of"
+    assert module.later[2][0].out_channels == 4
+    pooled = torch.ones(1, 8, 1, 1)
+    torch.testing.assert_close(module.correct(pooled, 0, x), x + module.later[0](x))
+
+
 def test_pooled_drift_has_one_value_a_channel() -> None:
     assert AFDModule(AFDConfig(8, pooled=True)).drift(torch.rand(2, 3, 64, 64), (16, 16)).shape == (2, 8, 1, 1)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_module_comes_back_from_what_the_hub_would_hold(folded: bool, tmp_path: Path) -> None:
+    module = AFDModule(AFDConfig(8, width=4, pooled=True))
+    randomise(module, 0.1)
+    module = module.folded() if folded else module
+    module.save_pretrained(tmp_path)
+    loaded = AFDModule.from_pretrained(tmp_path)
+    assert loaded.config == module.config
+    features, images = torch.randn(1, 8, 9, 9), torch.rand(1, 3, 33, 33)
+    assert torch.equal(loaded(features, images), module(features, images))
 
 
 def test_module_runs_in_bfloat16_and_channels_last() -> None:
