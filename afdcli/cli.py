@@ -333,13 +333,12 @@ def _train(options: TrainOptions, quiet: bool) -> int:
     run = Training(options)
     with report.Tracker(options.steps, "steps", quiet, already=run.done) as tracker:
         for step in run.steps():
-            tracker.reach(step.number)
+            tracker.reach(step.number, f"loss {step.losses['loss']:.3f}")
             if step.validation is not None and not quiet:
                 report.show_validation(step.number, step.losses, step.validation)
     figures.training_curves(run.log_path, options.output.with_suffix(".png"))
     if tracker.interrupted:
-        advice = f"Go on from step {run.saved:,} by adding --resume." if run.saved else "Nothing is saved yet."
-        return report.stopped(tracker, advice)
+        return report.stopped(tracker, f"Go on from step {run.saved:,} by adding --resume.")
     return report.ALL_READ
 
 

@@ -210,7 +210,8 @@ class TrainOptions:
     photos: tuple[str, ...]
     """Folders, files and patterns of photos. Labels are not needed, and not looked at."""
     output: Path = Path("module.safetensors")
-    """The best module so far, by validation. Beside it lies `.state.safetensors`, to go on from."""
+    """The best module so far, by validation. Beside it lie the last one, `.last.safetensors`; the log, `.csv`, and its
+    curves, `.png`; and `.state.safetensors`, to go on from."""
     tap: str = "auto"
     """Where the module goes: `stem`, `stage1` or `stage2`; `auto` is `stage2`, or `stem` for transformers."""
     width: int = 24

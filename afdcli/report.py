@@ -29,6 +29,8 @@ ALL_READ, SOME_FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 PLAIN_INTERVAL = 10.0
 """Seconds between the lines that stand for a progress bar where there is no terminal."""
+PLAIN_SHARE = 0.1
+"""The same as a share of the time so far: a night's log is no longer than an hour's."""
 FAILURES_SHOWN = 5
 ROWS_SHOWN = 20
 """A run of no more photos shows all its predictions."""
@@ -75,12 +77,13 @@ class Tracker:
             TextColumn("{task.completed:,.0f} of {task.total:,.0f} " + noun),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
             TextColumn("[red]{task.fields[failed]}"),
             console=err,
             transient=True,
             disable=quiet or self._plain,
         )
-        self._task = self._bar.add_task("", total=total, rate="", failed="")
+        self._task = self._bar.add_task("", total=total, rate="", note="", failed="")
 
     def __enter__(self) -> Tracker:
         self._bar.start()
@@ -96,10 +99,10 @@ class Tracker:
         """Since the beginning."""
         return time.monotonic() - self._begun
 
-    def reach(self, done: int) -> None:
-        """`done` are done in all."""
+    def reach(self, done: int, note: str) -> None:
+        """`done` are done in all; a `note` says how it goes."""
         self.done = done
-        self._show()
+        self._show(note)
 
     def advance(self, name: str, error: str | None) -> None:
         """One more is done: `name`, which failed if there is an `error`."""
@@ -110,13 +113,13 @@ class Tracker:
                 self._failures.append((name, error))
         self._show()
 
-    def _show(self) -> None:
+    def _show(self, note: str = "") -> None:
         rate = max(self.done - self._already, 0) / max(self.seconds, 1e-9)
         failed = f"{self.failed:,} failed" if self.failed else ""
-        self._bar.update(self._task, completed=self.done, rate=f"{rate:.1f} a second", failed=failed)
-        if self._plain and time.monotonic() - self._said >= PLAIN_INTERVAL:
+        self._bar.update(self._task, completed=self.done, rate=f"{rate:.1f} a second", note=note, failed=failed)
+        if self._plain and time.monotonic() - self._said >= max(PLAIN_INTERVAL, PLAIN_SHARE * self.seconds):
             self._said = time.monotonic()
-            parts = [f"{self.done:,} of {self._total:,} {self.noun}", f"{rate:.1f} a second", failed]
+            parts = [f"{self.done:,} of {self._total:,} {self.noun}", f"{rate:.1f} a second", note, failed]
             if rate:
                 parts.append(f"{(self._total - self.done) / rate:.0f} s left")
             err.print(", ".join(filter(None, parts)), markup=False)

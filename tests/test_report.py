@@ -72,6 +72,7 @@ def test_in_a_pipe_there_are_no_escape_codes(capsys):
 
 def test_in_a_pipe_progress_is_a_line_now_and_then(capsys, monkeypatch):
     monkeypatch.setattr(report, "PLAIN_INTERVAL", 0.0)
+    monkeypatch.setattr(report, "PLAIN_SHARE", 0.0)
     track([("a.jpg", None), ("b.jpg", "empty"), ("c.jpg", None)])
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == ["1 of 3 photos", "2 of 3 photos", "3 of 3 photos"]
@@ -81,12 +82,14 @@ def test_in_a_pipe_progress_is_a_line_now_and_then(capsys, monkeypatch):
 
 def test_quiet_shows_no_progress(capsys, monkeypatch):
     monkeypatch.setattr(report, "PLAIN_INTERVAL", 0.0)
+    monkeypatch.setattr(report, "PLAIN_SHARE", 0.0)
     track([("a.jpg", None)], quiet=True)
     assert capsys.readouterr() == ("", "")
 
 
 def test_photos_of_an_earlier_run_do_not_count_for_the_rate(capsys, monkeypatch):
     monkeypatch.setattr(report, "PLAIN_INTERVAL", 0.0)
+    monkeypatch.setattr(report, "PLAIN_SHARE", 0.0)
     with report.Tracker(3, "photos", False, already=2) as tracker:
         for _ in range(2):
             tracker.advance("a.jpg", None)

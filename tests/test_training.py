@@ -65,6 +65,9 @@ def test_an_interrupted_run_ends_in_the_same_weights(options, tmp_path):
         expected, found = load_file(tmp_path / name), load_file(tmp_path / name.replace("whole", "stopped"))
         assert expected.keys() == found.keys()
         assert all(torch.equal(expected[key], found[key]) for key in expected)
+    last = load_file(tmp_path / "whole.last.safetensors")
+    state = load_file(tmp_path / "whole.state.safetensors")
+    assert all(torch.equal(value, state[f"average.{name}"]) for name, value in last.items())
 
 
 def test_the_log_has_a_row_for_every_step_also_after_an_interruption(options, tmp_path):
@@ -75,11 +78,29 @@ def test_the_log_has_a_row_for_every_step_also_after_an_interruption(options, tm
     with pytest.raises(OutputRefused, match="interrupted run"):
         Training(options)
     training, _ = run(replace(options, resume=True))
+    assert training.done == 4
     with training.log_path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
     assert all(float(row["loss"]) > 0 for row in rows)
     assert [bool(row["divergence"]) for row in rows] == [False, True, False, True]
+
+
+def test_a_run_stopped_at_once_can_be_gone_on_with(options, tmp_path):
+    options = replace(options, output=tmp_path / "m.safetensors")
+    steps = Training(options).steps()
+    next(steps)
+    steps.close()
+    _, steps = run(replace(options, resume=True))
+    assert [step.number for step in steps] == [1, 2, 3, 4]
+
+
+def test_few_photos_are_held_out_of_many(options, tmp_path):
+    for number in range(300):
+        (tmp_path / f"{number}.jpg").touch()
+    training = Training(replace(options, photos=(str(tmp_path),), output=tmp_path / "m.safetensors"))
+    assert len(training._held_out) == 30 and len(training._photos) == 270
+    assert not set(training._held_out) & set(training._photos)
 
 
 def test_training_in_bfloat16_keeps_weights_in_float32(options, tmp_path):
