@@ -9,7 +9,8 @@ back, between a frozen stem and a frozen tail:
 
 Implemented: the block DCT, both networks, and RepConv with its folding. Different from the authors' published code:
 the map is spatial, as in the paper's figures 1 and 2 (`pooled` is the code's one value a channel), and RepConv pads
-before the first convolution, which alone makes folding exact at the border.
+before the first convolution, which alone makes folding exact at the border. Beyond the paper: the same drift map steers
+low-rank corrections of the tail's later blocks (`later`; none in the paper), and the DCT folds into one convolution.
 """
 
 from copy import deepcopy
