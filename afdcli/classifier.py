@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from afdcli.backbones import Backbone, load_backbone, split
 from afdcli.checkpoint import check_backbone, load_checkpoint
@@ -69,6 +70,20 @@ class DedriftedClassifier(nn.Module):
         logits, drift = self.predict(images.float() / 255)
         probability, index = logits.softmax(1).topk(k)
         return index.cpu().numpy(), probability.cpu().numpy(), None if drift is None else drift.cpu().numpy()
+
+    def added_parameters(self) -> int:
+        """Those of the module."""
+        return sum(parameter.numel() for parameter in self.module.parameters()) if self.module is not None else 0
+
+    @torch.inference_mode()
+    def added_macs(self) -> int:
+        """Multiply-adds for one image that the module costs, in convolutions and products of matrices: nearly all."""
+        size, counts = self.backbone.preprocessing.size, []
+        for network in (self, DedriftedClassifier(self.backbone).to(self.mean.device)):
+            with FlopCounterMode(display=False) as counter:
+                network(torch.zeros(1, 3, size, size, device=self.mean.device))
+            counts.append(counter.get_total_flops() // 2)
+        return int(counts[0] - counts[1])
 
 
 def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedClassifier:

@@ -14,6 +14,7 @@ from afdcli.errors import AfdError, WrongUse
 from afdcli.options import (
     DEFAULT_BACKBONE,
     MAX_PIXELS,
+    PRESETS,
     RECIPES,
     ClassifyOptions,
     Compression,
@@ -133,17 +134,25 @@ def _classify(options: ClassifyOptions, quiet: bool) -> int:
 @app.command()
 def evaluate(
     dataset: Annotated[Path, typer.Argument(help="One folder a class, or photos without labels.", show_default=False)],
+    preset: Annotated[
+        str, typer.Option(help="A protocol: imagenet-c, multi, avif or photos; the flags below go before it.")
+    ] = "",
     jpeg: Annotated[str, typer.Option(help="JPEG qualities, such as 25,18,15,10,7.")] = "",
     avif: Annotated[str, typer.Option(help="AVIF qualities, such as 50,40,30,20,10.")] = "",
     webp: Annotated[str, typer.Option(help="WebP qualities, such as 50,20,5.")] = "",
-    passes: Annotated[str, typer.Option(help="Saves of each photo, such as 1,2,5; all but the last one drawn.")] = "1",
+    passes: Annotated[
+        str, typer.Option(help="Saves of each photo, such as 1,2,5; all but the last one drawn.", show_default="1")
+    ] = "",
     shift: Annotated[bool, typer.Option("--shift", help="Move the block grid between passes.")] = False,
-    order: Annotated[str, typer.Option(help="crop-first (ImageNet-C) or compress-first (photos).")] = "crop-first",
+    order: Annotated[
+        str, typer.Option(help="crop-first (ImageNet-C) or compress-first (photos).", show_default="crop-first")
+    ] = "",
     subsampling: Annotated[str, typer.Option(help="4:4:4, 4:2:2 or 4:2:0.")] = "4:2:0",
     degraded: Annotated[
         Path | None, typer.Option(help="Take the copies that afd degrade made of DATASET.", show_default=False)
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="A .csv file.")] = EvaluateOptions.output,
+    compare: Annotated[bool, typer.Option("--compare", help="Also write a Markdown table and PNG curves.")] = False,
     seed: Seed = 0,
     quiet: Quiet = False,
     backbone: Backbone = DEFAULT_BACKBONE,
@@ -162,19 +171,21 @@ def evaluate(
     levels = [Compression("jpeg", quality, subsampling) for quality in _numbers("--jpeg", jpeg)]
     levels += [Compression("avif", quality, subsampling) for quality in _numbers("--avif", avif)]
     levels += [Compression("webp", quality, subsampling) for quality in _numbers("--webp", webp)]
+    if preset and preset not in PRESETS:
+        raise WrongUse(f"--preset must be one of {', '.join(PRESETS)}, not '{preset}'.")
+    given = {"levels": tuple(levels), "passes": tuple(_numbers("--passes", passes)), "order": order}
     options = EvaluateOptions(
         dataset=dataset,
         output=output,
-        levels=tuple(levels),
-        passes=tuple(_numbers("--passes", passes)),
+        compare=compare,
         shift=shift,
-        order=order,
         degraded=degraded,
         weights=tuple(weights.split(",")),
         seed=seed,
         model=ModelOptions(backbone, backbone_checkpoint, device, batch_size),
         read=ReadOptions(exif, icc, max_pixels),
         workers=workers,
+        **{**PRESETS.get(preset, {}), **{name: value for name, value in given.items() if value}},
     )
     raise typer.Exit(_evaluate(options, quiet))
 

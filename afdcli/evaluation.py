@@ -6,7 +6,8 @@ Each photo is read once. All levels of damage are made of those pixels, and all 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import islice
@@ -19,7 +20,7 @@ from scipy.stats import binomtest
 from afdcli import codecs
 from afdcli.backbones import Labels
 from afdcli.classifier import identify_weights, load_classifier
-from afdcli.errors import WrongUse
+from afdcli.errors import OutputRefused, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
 from afdcli.images import Preprocessing
 from afdcli.options import EvaluateOptions, degradations
@@ -42,12 +43,20 @@ COLUMNS = {
     "top1_low": float,
     "top1_high": float,
     "top5": float,
+    "difference": float,
+    "p_value": float,
+    "recovered": float,
     "agreement": float,
     "bytes_per_pixel": float,
+    "parameters": int,
+    "macs": int,
 }
-"""Accuracies in percent, with the 95 % Wilson interval. `agreement` is the share of images that get the same top-1 as
-their undamaged original by the same classifier: it needs no labels. Of undamaged photos, `bytes_per_pixel` is that of
-their files. `quality` is that of the last pass."""
+"""Accuracies in percent, with the 95 % Wilson interval. `difference` is that in top-1 from the first of the weights, in
+points; `p_value` that of McNemar's exact test, two-sided, on the same images; `recovered` the share of what the first
+of the weights loses at this level that these win back, in percent. `agreement` is the share of images that get the same
+top-1 as their undamaged original by the same classifier: it needs no labels. Of undamaged photos, `bytes_per_pixel` is
+that of their files. `quality` is that of the last pass. `parameters` and `macs` (multiply-adds for one image) are what
+the weights add to the backbone."""
 
 
 class Evaluation:
@@ -61,7 +70,10 @@ class Evaluation:
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
             OutputRefused: the output cannot be written, or is not ours.
         """
-        check_replaceable(options.output, PROGRAM)
+        if check_replaceable(options.output, PROGRAM) is None and options.compare:
+            for path in (options.output.with_suffix(ending) for ending in (".md", ".png")):
+                if path.exists():
+                    raise OutputRefused(f"'{path}' exists, and is not from {PROGRAM}. Choose another --output.")
         self._options = options
         self._degradations = tuple(
             one for passes in options.passes for one in degradations(options.levels, passes, options.shift)
@@ -84,6 +96,7 @@ class Evaluation:
         self._known: list[int] = []
         self._sizes: list[np.ndarray] = []
         self._tops: dict[str, list[np.ndarray]] = {name: [] for name in self._classifiers}
+        self._seconds = dict.fromkeys(self._classifiers, 0.0)
 
     def photos(self) -> Iterator[Damaged]:
         """Read, damage and classify all photos; each is yielded, without its pixels, when it is counted."""
@@ -113,7 +126,9 @@ class Evaluation:
         self._sizes += [one.sizes for one in batch if one.sizes is not None]
         self._known += [-1 if one.case.label is None else one.case.label for one in batch]
         for name, classifier in self._classifiers.items():
+            begin = time.perf_counter()
             index, *_ = classifier.top(pixels, min(TOP, len(self.backbone.labels.names)))
+            self._seconds[name] += time.perf_counter() - begin
             self._tops[name] += list(index.reshape(len(batch), 1 + len(self.levels), -1))
 
     def write(self) -> list[Row]:
@@ -128,8 +143,16 @@ class Evaluation:
             "backbone_sha256": self.backbone.fingerprint,
             "weights_sha256": {name: identify_weights(name, self.backbone) for name in self._classifiers},
         }
-        with ResultFile(self._options.output, COLUMNS, record(PROGRAM, settings), resume=False) as file:
+        output = self._options.output
+        with ResultFile(output, COLUMNS, record(PROGRAM, settings), resume=False) as file:
             file.write(rows)
+        if self._options.compare:
+            from afdcli import figures  # takes as long to import as a small evaluation
+
+            images = len(self._known) * (1 + len(self.levels))
+            milliseconds = {name: 1000 * seconds / images for name, seconds in self._seconds.items()}
+            output.with_suffix(".md").write_text(markdown(rows, milliseconds), encoding="utf-8")
+            figures.accuracy_curves(rows, output.with_suffix(".png"))
         return rows
 
     def rows(self) -> list[Row]:
@@ -140,8 +163,11 @@ class Evaluation:
         sizes = np.stack(self._sizes).sum(axis=0)  # (1 + levels, 2)
         clean = Level("clean", None, 0, self._options.order if self._options.degraded is None else self.levels[0].order)
         rows: list[Row] = []
+        first = np.stack(next(iter(self._tops.values())))[:, :, 0] == label  # (photos, 1 + levels)
         for name, tops in self._tops.items():
             classes = np.stack(tops)  # (photos, 1 + levels, TOP)
+            classifier = self._classifiers[name]
+            cost = {"parameters": classifier.added_parameters(), "macs": classifier.added_macs()}
             for number, level in enumerate([clean, *self.levels]):
                 seen = classes[:, number]
                 row: dict[str, Any] = {
@@ -149,9 +175,10 @@ class Evaluation:
                     "weights": name,
                     **asdict(level),
                     "images": len(seen),
-                    **dict.fromkeys(("top1", "top1_low", "top1_high", "top5")),
+                    **dict.fromkeys(("top1", "top1_low", "top1_high", "top5", "difference", "p_value", "recovered")),
                     "agreement": _percent(np.mean(seen[:, 0] == classes[:, 0, 0])),
                     "bytes_per_pixel": round(float(sizes[number, 0] / sizes[number, 1]), 4),
+                    **cost,
                 }
                 if self.labelled:
                     right = seen[:, :1] == label
@@ -159,8 +186,63 @@ class Evaluation:
                     row["top1"] = _percent(np.mean(right))
                     row["top1_low"], row["top1_high"] = _percent(interval.low), _percent(interval.high)
                     row["top5"] = _percent(np.mean((seen == label).any(axis=1)))
+                    if name != self._options.weights[0]:
+                        row |= compare(right[:, 0], first[:, number], first[:, 0])
                 rows.append(row)
         return rows
+
+
+def markdown(rows: Sequence[Row], milliseconds: Mapping[str, float]) -> str:
+    """The rows as a table for a paper: a line a level, a column for each of the weights, the means, and what they cost.
+
+    Without labels it is of agreement. With them, top-1 has its interval, an asterisk where it differs from the first of
+    the weights with p < 0.05, and below the means is the share of the loss recovered. `milliseconds` an image are those
+    of backbone and module, for each of the weights.
+    """
+    names = list(dict.fromkeys(row["weights"] for row in rows))
+    by_name = {name: [row for row in rows if row["weights"] == name] for name in names}
+    labelled = rows[0]["top1"] is not None
+    figure = "top1" if labelled else "agreement"
+    lines = [["top-1, %" if labelled else "agreement, %", *names]]
+    for level in zip(*by_name.values(), strict=True):
+        row = level[0]
+        passes = f", {row['passes']} passes" if row["passes"] > 1 else ""
+        title = "undamaged" if row["quality"] is None else f"{row['codec'].upper()} {row['quality']}{passes}"
+        lines.append([title, *map(_cell, level)])
+    means = {
+        name: float(np.mean([row[figure] for row in by_name[name][1:]])) for name in names if len(by_name[name]) > 1
+    }
+    if means:
+        lines.append(["mean of the damaged", *(f"{means[name]:.1f}" for name in names)])
+    if means and labelled:
+        before, cost = means[names[0]], rows[0]["top1"] - means[names[0]]
+        shares = [f"{100 * (means[name] - before) / cost:.1f} %" if cost > 0 else "" for name in names[1:]]
+        lines.append(["recovered", "", *shares])
+    for title, column in (("parameters added", "parameters"), ("multiply-adds added", "macs")):
+        lines.append([title, *(f"{by_name[name][0][column]:,}" for name in names)])
+    lines.append(["milliseconds an image", *(f"{milliseconds[name]:.1f}" for name in names)])
+    lines.insert(1, ["---"] * len(lines[0]))
+    head = f"{rows[0]['backbone']}, {rows[0]['images']:,} photos, {rows[0]['order']}.\n\n"
+    return head + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(row: Row) -> str:
+    if row["top1"] is None:
+        return f"{row['agreement']:.1f}"
+    differs = "\\*" if row["p_value"] is not None and row["p_value"] < 0.05 else ""
+    return f"{row['top1']:.1f}{differs} ({row['top1_low']:.1f} - {row['top1_high']:.1f})"
+
+
+def compare(right: np.ndarray, first: np.ndarray, undamaged: np.ndarray) -> dict[str, float | None]:
+    """The columns `difference`, `p_value` and `recovered`, of who is right (photos,): these weights and the first ones
+    at a level, and the first ones on undamaged photos."""
+    won, lost = int((right & ~first).sum()), int((first & ~right).sum())
+    cost = int(undamaged.sum()) - int(first.sum())
+    return {
+        "difference": _percent((won - lost) / len(right)),
+        "p_value": float(f"{binomtest(won, won + lost).pvalue:.2g}") if won + lost else 1.0,
+        "recovered": _percent((won - lost) / cost) if cost > 0 else None,
+    }
 
 
 def _percent(share: Any) -> float:

@@ -7,8 +7,7 @@ from itertools import islice
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
 
 from afdcli.backbones import load_backbone
 from afdcli.checkpoint import Checkpoint, check_backbone, load_checkpoint, save_checkpoint
@@ -55,6 +54,7 @@ def fuse(options: FuseOptions) -> Fused:
     check_backbone(checkpoint, backbone, options.source)
     classifier = DedriftedClassifier(backbone, checkpoint.module, checkpoint.tap).eval()
     module, folded = checkpoint.module, checkpoint.module.folded().eval()
+    after_folding = DedriftedClassifier(backbone, folded, checkpoint.tap)
     difference, largest, count = 0.0, 0.0, 0
     with torch.inference_mode():
         for images in _photos(options, classifier):
@@ -67,8 +67,8 @@ def fuse(options: FuseOptions) -> Fused:
             raise WrongUse(f"None of {', '.join(options.photos)} is a photo that can be read.")
         fused = Fused(
             difference / largest,
-            (_parameters(module), _parameters(folded)),
-            (_macs(classifier, images), _macs(DedriftedClassifier(backbone, folded, checkpoint.tap), images)),
+            (classifier.added_parameters(), after_folding.added_parameters()),
+            (classifier.added_macs(), after_folding.added_macs()),
             count,
         )
     if not fused.difference <= TOLERANCE:
@@ -92,17 +92,3 @@ def _photos(options: FuseOptions, classifier: DedriftedClassifier) -> list[Tenso
             continue
         images.append(torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255)
     return images
-
-
-def _parameters(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _macs(classifier: DedriftedClassifier, images: Tensor) -> int:
-    """What the module adds, in convolutions, which is nearly all: activations and interpolation are not counted."""
-    counts = []
-    for network in (classifier, DedriftedClassifier(classifier.backbone)):
-        with FlopCounterMode(display=False) as counter:
-            network(images)
-        counts.append(int(counter.get_total_flops()) // 2)
-    return counts[0] - counts[1]

@@ -181,6 +181,8 @@ class EvaluateOptions:
     """Read the levels from this folder made by `afd degrade` from `dataset`, instead of compressing here."""
     weights: tuple[str, ...] = ("auto",)
     """De-drifting modules to compare, each as for `ClassifyOptions`, on the same compressed bytes."""
+    compare: bool = False
+    """Also write a Markdown table and PNG curves, beside the output."""
     seed: int = 0
     """Of the drawn qualities and grid shifts."""
     model: ModelOptions = ModelOptions()
@@ -201,6 +203,17 @@ class EvaluateOptions:
             raise WrongUse("--degraded brings its own levels: leave out --jpeg, --avif, --webp and --passes.")
         if len(set(self.levels)) < len(self.levels) or len(set(self.passes)) < len(self.passes):
             raise WrongUse("--jpeg, --avif, --webp and --passes take each value once.")
+
+
+_JPEG = tuple(Compression("jpeg", quality) for quality in (25, 18, 15, 10, 7))
+PRESETS: dict[str, dict[str, Any]] = {
+    "imagenet-c": {"levels": _JPEG},
+    "multi": {"levels": _JPEG, "passes": (1, 2, 3, 4, 5)},
+    "avif": {"levels": tuple(Compression("avif", quality) for quality in (50, 40, 30, 20, 10))},
+    "photos": {"levels": _JPEG, "order": "compress-first"},
+}
+"""Protocols as settings of `EvaluateOptions`, by name: ImageNet-C's JPEG severities (AFD, Table V); one to five of them
+one after the other (Table VI); about the same damage as AVIF; and the same JPEG qualities as real photos have them."""
 
 
 @dataclass(frozen=True)

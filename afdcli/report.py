@@ -210,14 +210,18 @@ def show_fused(fused: Fused) -> None:
 def show_accuracies(rows: Sequence[Row], output: Path) -> None:
     """Print what `afd evaluate` measured."""
     labelled = rows[0]["top1"] is not None
+    compared = any(row["difference"] is not None for row in rows)
     heads = ["weights", "codec", "quality", "passes"]
     heads += ["top-1 %", "95 % interval", "top-5 %"] if labelled else []
+    heads += ["recovered %", "p"] if compared else []
     cells = []
     for row in rows:
         cell = [row["weights"], row["codec"], row["quality"], row["passes"] or None]
         if labelled:
             interval = f"{row['top1_low']:.1f} - {row['top1_high']:.1f}"
             cell += [f"{row['top1']:.1f}", interval, f"{row['top5']:.1f}"]
+        if compared:
+            cell += [None if row["recovered"] is None else f"{row['recovered']:.1f}", row["p_value"]]
         cells.append([*cell, f"{row['agreement']:.1f}", f"{row['bytes_per_pixel']:.3f}"])
     table([*heads, "agreement %", "bytes a pixel"], cells, left=2)
     unlabelled = "" if labelled else " No folder is named like a class, so only agreement could be measured."

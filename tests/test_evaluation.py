@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import math
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +20,8 @@ from afdcli import codecs, evaluation
 from afdcli.backbones import Labels
 from afdcli.classifier import load_classifier
 from afdcli.degrade import Degrading
-from afdcli.errors import WrongUse
-from afdcli.evaluation import COLUMNS, Evaluation, labels_of
+from afdcli.errors import OutputRefused, WrongUse
+from afdcli.evaluation import COLUMNS, Evaluation, compare, labels_of, markdown
 from afdcli.files import Source, find_images
 from afdcli.inference import classify
 from afdcli.options import (
@@ -227,6 +229,80 @@ def test_the_interval_is_that_of_the_literature():
     assert wilson(81, 263) == pytest.approx([25.53, 36.62], abs=0.005)
     interval = evaluation.binomtest(81, 263).proportion_ci(0.95, "wilson")
     assert [100 * interval.low, 100 * interval.high] == pytest.approx([25.53, 36.62], abs=0.005)
+
+
+def test_the_comparison_is_mcnemars_by_hand():
+    both, won, lost, neither = 60, 9, 2, 29
+    right = np.array([True] * (both + won) + [False] * (lost + neither))
+    first = np.array([True] * both + [False] * won + [True] * lost + [False] * neither)
+    undamaged = np.array([True] * 83 + [False] * 17)
+    found = compare(right, first, undamaged)
+    as_extreme = [0, 1, 2, 9, 10, 11]
+    assert found["p_value"] == pytest.approx(sum(math.comb(11, k) for k in as_extreme) / 2**11, abs=1e-3)
+    assert found["difference"] == 7.0
+    assert found["recovered"] == pytest.approx(100 * 7 / (83 - 62), abs=0.01)
+    assert compare(first, first, first) == {"difference": 0.0, "p_value": 1.0, "recovered": None}
+
+
+def test_other_weights_are_compared_with_the_first(labelled, monkeypatch, classifier, tmp_path):
+    class Stubborn(type(classifier)):
+        """Always says what the last class of the list is."""
+
+        def top(self, pixels, k):
+            indices, *others = super().top(pixels, k)
+            return np.full_like(indices, 999), *others
+
+    other = Stubborn(classifier.backbone).eval()
+    monkeypatch.setattr(evaluation, "load_classifier", lambda _, name: classifier if name == "none" else other)
+    (tmp_path / "other").write_bytes(b"")
+    rows = evaluate(labelled, 5, weights=("none", str(tmp_path / "other")))
+    assert [row["difference"] for row in rows[:2]] == [None, None]
+    assert [row["difference"] for row in rows[2:]] == [-rows[0]["top1"], -rows[1]["top1"]]
+
+
+ROW = {
+    "backbone": "net", "weights": "none", "codec": "clean", "quality": None, "passes": 0, "order": "crop-first",
+    "images": 500, "top1": 90.0, "top1_low": 87.0, "top1_high": 92.5, "top5": 99.0, "difference": None,
+    "p_value": None, "recovered": None, "agreement": 100.0, "bytes_per_pixel": 0.5, "parameters": 0, "macs": 0,
+}  # fmt: skip
+ROWS = [
+    ROW,
+    {**ROW, "codec": "jpeg", "quality": 10, "passes": 1, "top1": 60.0, "agreement": 61.0},
+    {**ROW, "weights": "m", "difference": 0.0, "p_value": 1.0, "parameters": 1234, "macs": 5678},
+    {**ROW, "weights": "m", "codec": "jpeg", "quality": 10, "passes": 1, "top1": 75.0, "p_value": 0.01},
+]
+
+
+def test_the_table_for_a_paper_has_means_shares_and_costs():
+    assert markdown(ROWS, {"none": 5.0, "m": 6.25}).splitlines() == [
+        "net, 500 photos, crop-first.",
+        "",
+        "| top-1, % | none | m |",
+        "| --- | --- | --- |",
+        "| undamaged | 90.0 (87.0 - 92.5) | 90.0 (87.0 - 92.5) |",
+        r"| JPEG 10 | 60.0 (87.0 - 92.5) | 75.0\* (87.0 - 92.5) |",
+        "| mean of the damaged | 60.0 | 75.0 |",
+        "| recovered |  | 50.0 % |",
+        "| parameters added | 0 | 1,234 |",
+        "| multiply-adds added | 0 | 5,678 |",
+        "| milliseconds an image | 5.0 | 6.2 |",
+    ]
+
+
+@pytest.mark.parametrize("fixture", ["labelled", "plain"])
+def test_a_comparison_leaves_a_table_and_curves_beside_the_rows(fixture, request, tmp_path):
+    options = EvaluateOptions(
+        request.getfixturevalue(fixture), tmp_path / "a.csv", (Compression("jpeg", 10),), compare=True, workers=0
+    )
+    run = Evaluation(options)
+    list(run.photos())
+    run.write()
+    assert "JPEG 10" in (tmp_path / "a.md").read_text()
+    assert Image.open(tmp_path / "a.png").size[1] == 600
+    Evaluation(options)
+    (tmp_path / "mine.md").touch()
+    with pytest.raises(OutputRefused, match=r"mine\.md' exists"):
+        Evaluation(replace(options, output=tmp_path / "mine.csv"))
 
 
 def test_photos_without_labels_give_agreement_only(plain):

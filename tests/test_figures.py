@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from afdcli.figures import training_curves
+from afdcli.figures import accuracy_curves, training_curves
 from afdcli.training import LOG_COLUMNS
 
 HEAD = ",".join(LOG_COLUMNS) + "\n"
@@ -25,3 +25,20 @@ def test_an_empty_log_gives_no_picture(tmp_path):
     (tmp_path / "log.csv").write_text(HEAD)
     training_curves(tmp_path / "log.csv", tmp_path / "log.png")
     assert not (tmp_path / "log.png").exists()
+
+
+def test_accuracy_curves_have_a_panel_for_each_codec_and_number_of_passes(tmp_path):
+    def rows(top1):
+        row = {"weights": "none", "top1_low": 40.0, "top1_high": 95.0, "agreement": 50.0}
+        yield {**row, "codec": "clean", "quality": None, "passes": 0, "top1": top1 and 90.0}
+        for codec, passes in (("jpeg", 1), ("jpeg", 2), ("avif", 1)):
+            for quality in (25, 10):
+                yield {**row, "codec": codec, "quality": quality, "passes": passes, "top1": top1}
+
+    accuracy_curves(list(rows(60.0)), tmp_path / "labelled.png")
+    accuracy_curves(list(rows(None)), tmp_path / "plain.png")
+    labelled, plain = (np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")) for name in ("labelled", "plain"))
+    assert labelled.shape == plain.shape == (600, 1950)
+    assert (labelled != plain).any()
+    accuracy_curves(list(rows(60.0))[:1], tmp_path / "undamaged.png")
+    assert Image.open(tmp_path / "undamaged.png").size == (750, 600)
