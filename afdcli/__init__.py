@@ -1,4 +1,4 @@
-"""Classify compressed images, measure what compression costs, and make compressed copies.
+"""Classify compressed images, measure what compression costs and win it back, and make compressed copies.
 
 The names here are all that a script needs; each is imported when it is first used, torch with the first that needs it.
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from afdcli.degrade import Degrading
     from afdcli.errors import AfdError
     from afdcli.evaluation import Evaluation
+    from afdcli.explaining import explain
     from afdcli.fusing import fuse
     from afdcli.images import Preprocessing, read_rgb
     from afdcli.inference import Classification
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         Degradation,
         DegradeOptions,
         EvaluateOptions,
+        ExplainOptions,
         FuseOptions,
         ModelOptions,
         ReadOptions,
@@ -44,12 +46,14 @@ __all__ = [
     "Degrading",
     "EvaluateOptions",
     "Evaluation",
+    "ExplainOptions",
     "FuseOptions",
     "ModelOptions",
     "Preprocessing",
     "ReadOptions",
     "TrainOptions",
     "Training",
+    "explain",
     "fuse",
     "load_classifier",
     "read_rgb",
@@ -63,6 +67,7 @@ _MODULES = {
     "Evaluation": "evaluation",
     "Preprocessing": "images",
     "Training": "training",
+    "explain": "explaining",
     "fuse": "fusing",
     "load_classifier": "classifier",
     "read_rgb": "images",

@@ -21,6 +21,7 @@ from afdcli.options import (
     Degradation,
     DegradeOptions,
     EvaluateOptions,
+    ExplainOptions,
     FuseOptions,
     ModelOptions,
     ReadOptions,
@@ -365,6 +366,50 @@ def fuse(
     from afdcli.fusing import fuse
 
     report.show_fused(fuse(FuseOptions(source, destination, tuple(photos), backbone_checkpoint)))
+
+
+@app.command()
+def explain(
+    photo: Annotated[Path, typer.Argument(help="A photo; for --statistics, a folder.", show_default=False)],
+    qf: Annotated[int | None, typer.Option(help="Compress it first, at this JPEG quality factor.")] = None,
+    avif: Annotated[int | None, typer.Option(help="At this AVIF quality.")] = None,
+    webp: Annotated[int | None, typer.Option(help="At this WebP quality.")] = None,
+    statistics: Annotated[
+        bool, typer.Option("--statistics", help="Draw angles of features and DCT over many photos.")
+    ] = False,
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .png file.")] = ExplainOptions.output,
+    backbone: Backbone = DEFAULT_BACKBONE,
+    backbone_checkpoint: BackboneCheckpoint = None,
+    weights: Annotated[
+        str, typer.Option(help="De-drifting module: auto or a file.", rich_help_panel=MODEL)
+    ] = ExplainOptions.weights,
+    device: Device = "auto",
+    exif: Exif = "apply",
+    icc: Icc = "ignore",
+    max_pixels: MaxPixels = MAX_PIXELS,
+) -> None:
+    """Draw what compression does to a photo inside the classifier, and what the module puts back."""
+    asked = [
+        (codec, quality) for codec, quality in (("jpeg", qf), ("avif", avif), ("webp", webp)) if quality is not None
+    ]
+    if len(asked) > 1 or (asked and statistics):
+        raise WrongUse("Give one of --qf, --avif, --webp and --statistics.")
+    compression = Compression(*asked[0]) if asked else None
+    model, read = ModelOptions(backbone, backbone_checkpoint, device), ReadOptions(exif, icc, max_pixels)
+    _explain(ExplainOptions(photo, output, compression, statistics, weights, model, read))
+
+
+def _explain(options: ExplainOptions) -> None:
+    from afdcli import explaining, figures, report
+
+    if options.statistics:
+        points = list(explaining.drift_statistics(options, PRESETS["imagenet-c"]["levels"]))
+        if not points:
+            raise WrongUse(f"There is no photo that can be read in '{options.photo}'.")
+        figures.drift_statistics(points, options.output)
+    else:
+        figures.explanation(explaining.explain(options), options.output)
+    report.out.print(f"The picture is {options.output}.", markup=False)
 
 
 def _numbers(flag: str, text: str) -> list[int]:

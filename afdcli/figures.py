@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from afdcli.results import Row
+
+if TYPE_CHECKING:
+    from afdcli.explaining import Explanation
 
 SMOOTHING = 50
 """A curve of many steps has about so many points, each the mean of the steps around it."""
@@ -74,6 +78,49 @@ def accuracy_curves(rows: Sequence[Row], picture: Path) -> None:
         _plain(axes)
     if panels:
         figure.axes[0].set_ylabel("top-1, %; dotted: undamaged" if labelled else "agreement, %")
+    figure.savefig(picture, dpi=150)
+
+
+def explanation(explained: Explanation, picture: Path) -> None:
+    """Draw one photo: as it is, compressed, its drift map, the feature angles; and the classes below."""
+    figure = Figure(figsize=(15, 6.5), layout="constrained")
+    above, below = cast("Sequence[SubFigure]", figure.subfigures(2, 1, height_ratios=(1.2, 1)))
+    drift = explained.drift.mean()
+    shown = explained.photo if explained.compressed is None else explained.compressed
+    panels: list[tuple[str, np.ndarray, np.ndarray | None, float]] = [("photo", explained.photo, None, 1.0)]
+    if explained.compressed is not None:
+        panels.append((explained.title, explained.compressed, None, 1.0))
+    panels.append((f"drift map, mean {drift:.2f}", shown, explained.drift, 1.0))
+    if explained.before is not None and explained.after is not None:
+        most = float(explained.before.max())
+        panels.append((f"feature angle, {explained.before.mean():.0f}°", shown, explained.before, most))
+        panels.append((f"feature angle, de-drifted, {explained.after.mean():.0f}°", shown, explained.after, most))
+    for axes, (title, image, values, most) in zip(above.subplots(1, len(panels)), panels, strict=True):
+        height, width = image.shape[:2]
+        axes.imshow(image)
+        if values is not None:
+            heat = axes.imshow(values, cmap="magma", vmin=0, vmax=most, alpha=0.7, extent=(0, width, height, 0))
+            above.colorbar(heat, ax=axes, shrink=0.6)
+        axes.set(title=title, xticks=(), yticks=())
+    for axes, (title, classes) in zip(below.subplots(1, len(explained.tops)), explained.tops.items(), strict=True):
+        names = [label.split(",")[0] for label, _ in classes]
+        axes.barh(range(len(classes)), [probability for _, probability in classes], color="C0")
+        axes.set(title=title, yticks=range(len(classes)), yticklabels=names, xlim=(0, 1), xlabel="probability")
+        axes.invert_yaxis()
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(picture, dpi=100)
+
+
+def drift_statistics(points: Sequence[Mapping[str, float]], picture: Path) -> None:
+    """Draw the angles of features over those of DCT coefficients, a colour for each quality (AFD, figure 4)."""
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    for number, quality in enumerate(sorted({point["quality"] for point in points}, reverse=True)):
+        mine = [point for point in points if point["quality"] == quality]
+        place = [point["dct_angle"] for point in mine], [point["feature_angle"] for point in mine]
+        axes.scatter(*place, s=8, color=f"C{number}", alpha=0.6, label=f"JPEG quality {quality}")
+    axes.set(xlabel="angle of the DCT coefficients, degrees", ylabel="angle of the features at the tap, degrees")
+    _plain(axes)
     figure.savefig(picture, dpi=150)
 
 

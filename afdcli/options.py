@@ -309,6 +309,27 @@ class FuseOptions:
 
 
 @dataclass(frozen=True)
+class ExplainOptions:
+    """`afd explain`."""
+
+    photo: Path
+    """A photo; or, for the statistics, a folder of them."""
+    output: Path = Path("explanation.png")
+    """The picture. What is there is replaced."""
+    compression: Compression | None = None
+    """How the photo is compressed first. None: it is looked at as it is."""
+    statistics: bool = False
+    """Draw the angles of features and of DCT coefficients, over many photos, instead of one photo."""
+    weights: str = "auto"
+    """The de-drifting module, as for `ClassifyOptions`."""
+    model: ModelOptions = ModelOptions()
+    read: ReadOptions = ReadOptions()
+
+    def __post_init__(self) -> None:
+        _check_ending("--output", self.output, (".png",))
+
+
+@dataclass(frozen=True)
 class DegradeOptions:
     """`afd degrade`."""
 

@@ -84,12 +84,13 @@ def rows_of(path):
 # Help
 
 
-@pytest.mark.parametrize("command", [(), ("classify",), ("evaluate",), ("degrade",)])
+@pytest.mark.parametrize("command", [(), ("classify",), ("evaluate",), ("degrade",), ("train",), ("explain",)])
 def test_help_imports_nothing_heavy(command):
     code = (
         "import sys\nfrom afdcli.cli import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
-        "print(sorted({'torch', 'timm', 'PIL', 'numpy', 'scipy', 'pyarrow', 'torchvision'} & sys.modules.keys()))"
+        "heavy = {'torch', 'timm', 'PIL', 'numpy', 'scipy', 'matplotlib', 'pyarrow', 'torchvision'}\n"
+        "print(sorted(heavy & sys.modules.keys()))"
     )
     shown = subprocess.run([sys.executable, "-c", code, *command, "--help"], capture_output=True, text=True, check=True)
     assert shown.stdout.splitlines()[-1] == "[]"
@@ -99,7 +100,7 @@ def test_help_imports_nothing_heavy(command):
 
 def test_python_m_afdcli_is_afd():
     shown = subprocess.run([*AFD, "--help"], capture_output=True, text=True, check=True)
-    assert all(command in shown.stdout for command in ("classify", "evaluate", "degrade"))
+    assert all(command in shown.stdout for command in ("classify", "evaluate", "degrade", "train", "fuse", "explain"))
 
 
 # Wrong use
@@ -157,6 +158,17 @@ WRONG = [
     "degrade ALBUM ALBUM --qf 10",
     "degrade ALBUM FOREIGN.csv --qf 10",
     "degrade ALBUM FOREIGN.csv/new --qf 10",
+    "evaluate ALBUM --preset best -o NEW.csv",
+    "evaluate ALBUM --webp 10 --subsampling 4:4:4 -o NEW.csv",
+    "train EMPTY -o NEW.safetensors",
+    "train ALBUM -o NEW.pth",
+    "train ALBUM --recipe best -o NEW.safetensors",
+    "train ALBUM --precision float8 -o NEW.safetensors",
+    "fuse FOREIGN.csv NEW.safetensors --photos ALBUM",
+    "explain ALBUM/0.jpg --qf 10 --avif 10 -o NEW.png",
+    "explain ALBUM/0.jpg --weights none -o NEW.png",
+    "explain ALBUM/0.jpg -o NEW.jpg",
+    "explain ALBUM --weights none --statistics -o NEW.png",
 ]
 
 

@@ -1,0 +1,86 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from afdcli import figures
+from afdcli.backbones import load_backbone, split
+from afdcli.checkpoint import Checkpoint, save_checkpoint
+from afdcli.errors import UnreadableImage, WrongUse
+from afdcli.explaining import drift_statistics, explain, feature_angle
+from afdcli.methods.afd import AFDConfig, AFDModule
+from afdcli.options import Compression, ExplainOptions, ModelOptions
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def options(tmp_path):
+    """Two photos, a tiny random network, and a random module for it."""
+    torch.manual_seed(0)
+    network = tmp_path / "network.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), network)
+    backbone = load_backbone("test_resnet", network)
+    module = AFDModule(AFDConfig(split(backbone, "stage1").channels, width=4, depth=1))
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    save_checkpoint(Checkpoint(module, "stage1", "test_resnet", backbone.fingerprint), tmp_path / "m.safetensors")
+    (tmp_path / "photos").mkdir()
+    for number in range(2):
+        coarse = np.random.default_rng(number).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((240, 180)).save(tmp_path / "photos" / f"{number}.png")
+    return ExplainOptions(
+        tmp_path / "photos" / "0.png",
+        tmp_path / "explanation.png",
+        weights=str(tmp_path / "m.safetensors"),
+        model=ModelOptions("test_resnet", network, "cpu"),
+    )
+
+
+def test_angles_by_hand():
+    features = torch.tensor([[1.0, 0.0], [0.0, 2.0]]).view(1, 2, 1, 2)  # (1, 0) and (0, 2)
+    target = torch.tensor([[3.0, 1.0], [0.0, 1.0]]).view(1, 2, 1, 2)  # (3, 0) and (1, 1)
+    torch.testing.assert_close(feature_angle(features, target), torch.tensor([[[0.0, 45.0]]]))
+
+
+def test_a_compressed_photo_is_explained_beside_the_original(options):
+    found = explain(replace(options, compression=Compression("jpeg", 5)))
+    assert found.photo.shape == found.compressed.shape == (160, 160, 3)
+    assert (found.photo != found.compressed).any()
+    assert found.before.shape == found.after.shape == found.drift.shape
+    assert 0 < found.before.mean() < 90 and found.drift.min() > 0 and found.drift.max() < 1
+    assert list(found.tops) == ["photo", "JPEG quality 5", "JPEG quality 5, de-drifted"]
+    assert all(np.diff([probability for _, probability in top]).max() <= 0 for top in found.tops.values())
+    figures.explanation(found, options.output)
+    assert Image.open(options.output).size == (1500, 650)
+
+
+def test_a_photo_is_explained_as_it_is(options):
+    found = explain(options)
+    assert (found.compressed, found.before, found.after) == (None, None, None)
+    assert list(found.tops) == ["photo", "photo, de-drifted"]
+    figures.explanation(found, options.output)
+    assert options.output.exists()
+
+
+def test_what_cannot_be_explained_is_refused(options, tmp_path):
+    with pytest.raises(WrongUse, match="no de-drifting module for test_resnet"):
+        explain(replace(options, weights="none"))
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(UnreadableImage, match=r"empty\.jpg' cannot be read: "):
+        explain(replace(options, photo=tmp_path / "empty.jpg"))
+
+
+def test_statistics_have_a_point_for_each_photo_and_level(options, tmp_path):
+    (tmp_path / "photos" / "empty.jpg").touch()
+    levels = (Compression("jpeg", 90), Compression("jpeg", 5))
+    points = list(drift_statistics(replace(options, photo=tmp_path / "photos"), levels))
+    assert [point["quality"] for point in points] == [90, 5, 90, 5]
+    for angle in ("dct_angle", "feature_angle"):
+        assert points[0][angle] < points[1][angle] and points[2][angle] < points[3][angle]
+    figures.drift_statistics(points, options.output)
+    assert Image.open(options.output).size == (900, 750)
