@@ -58,6 +58,10 @@ Icc = Annotated[
 ]
 MaxPixels = Annotated[int, typer.Option(help="Refuse images with more pixels.", rich_help_panel=READING)]
 Workers = Annotated[int, typer.Option(help="Processes that decode.", rich_help_panel=READING)]
+Level = Annotated[
+    list[str],
+    typer.Option(help="Any codec, such as webp:50,20 (jxl, heic, jp2); may be repeated.", show_default=False),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong.")]
 Seed = Annotated[int, typer.Option(help="Of everything drawn at random.")]
 
@@ -140,7 +144,7 @@ def evaluate(
     ] = "",
     jpeg: Annotated[str, typer.Option(help="JPEG qualities, such as 25,18,15,10,7.")] = "",
     avif: Annotated[str, typer.Option(help="AVIF qualities, such as 50,40,30,20,10.")] = "",
-    webp: Annotated[str, typer.Option(help="WebP qualities, such as 50,20,5.")] = "",
+    level: Level = [],  # noqa: B006
     passes: Annotated[
         str, typer.Option(help="Saves of each photo, such as 1,2,5; all but the last one drawn.", show_default="1")
     ] = "",
@@ -171,7 +175,7 @@ def evaluate(
     """Measure accuracy on undamaged and on compressed photos."""
     levels = [Compression("jpeg", quality, subsampling) for quality in _numbers("--jpeg", jpeg)]
     levels += [Compression("avif", quality, subsampling) for quality in _numbers("--avif", avif)]
-    levels += [Compression("webp", quality, subsampling) for quality in _numbers("--webp", webp)]
+    levels += _levels(level, subsampling)
     if preset and preset not in PRESETS:
         raise WrongUse(f"--preset must be one of {', '.join(PRESETS)}, not '{preset}'.")
     given = {"levels": tuple(levels), "passes": tuple(_numbers("--passes", passes)), "order": order}
@@ -217,7 +221,7 @@ def degrade(
     destination: Annotated[Path, typer.Argument(metavar="DST", help="Where the copies go.", show_default=False)],
     qf: Annotated[list[int], typer.Option(help="JPEG quality factor; may be repeated.", show_default=False)] = [],  # noqa: B006
     avif: Annotated[list[int], typer.Option(help="AVIF quality; may be repeated.", show_default=False)] = [],  # noqa: B006
-    webp: Annotated[list[int], typer.Option(help="WebP quality; may be repeated.", show_default=False)] = [],  # noqa: B006
+    level: Level = [],  # noqa: B006
     qf_sequence: Annotated[str, typer.Option(help="JPEG saves one after the other, such as 25,10,7.")] = "",
     passes: Annotated[
         int, typer.Option(help="Saves of each photo; all but the last one drawn from the qualities given.")
@@ -237,7 +241,7 @@ def degrade(
     """Make compressed copies of photos, with a manifest."""
     levels = [Compression("jpeg", quality, subsampling) for quality in qf]
     levels += [Compression("avif", quality, subsampling) for quality in avif]
-    levels += [Compression("webp", quality, subsampling) for quality in webp]
+    levels += _levels(level, subsampling)
     wanted = degradations(tuple(levels), passes, shift)
     if qf_sequence:
         sequence = _numbers("--qf-sequence", qf_sequence)
@@ -373,7 +377,7 @@ def explain(
     photo: Annotated[Path, typer.Argument(help="A photo; for --statistics, a folder.", show_default=False)],
     qf: Annotated[int | None, typer.Option(help="Compress it first, at this JPEG quality factor.")] = None,
     avif: Annotated[int | None, typer.Option(help="At this AVIF quality.")] = None,
-    webp: Annotated[int | None, typer.Option(help="At this WebP quality.")] = None,
+    level: Level = [],  # noqa: B006
     statistics: Annotated[
         bool, typer.Option("--statistics", help="Draw angles of features and DCT over many photos.")
     ] = False,
@@ -389,12 +393,11 @@ def explain(
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Draw what compression does to a photo inside the classifier, and what the module puts back."""
-    asked = [
-        (codec, quality) for codec, quality in (("jpeg", qf), ("avif", avif), ("webp", webp)) if quality is not None
-    ]
-    if len(asked) > 1 or (asked and statistics):
-        raise WrongUse("Give one of --qf, --avif, --webp and --statistics.")
-    compression = Compression(*asked[0]) if asked else None
+    asked = [Compression(codec, quality) for codec, quality in (("jpeg", qf), ("avif", avif)) if quality is not None]
+    asked += _levels(level)
+    if len(asked) + statistics > 1:
+        raise WrongUse("Give one of --qf, --avif, --level and --statistics.")
+    compression = asked[0] if asked else None
     model, read = ModelOptions(backbone, backbone_checkpoint, device), ReadOptions(exif, icc, max_pixels)
     _explain(ExplainOptions(photo, output, compression, statistics, weights, model, read))
 
@@ -410,6 +413,17 @@ def _explain(options: ExplainOptions) -> None:
     else:
         figures.explanation(explaining.explain(options), options.output)
     report.out.print(f"The picture is {options.output}.", markup=False)
+
+
+def _levels(texts: list[str], subsampling: str = Compression.subsampling) -> list[Compression]:
+    """The levels that `--level` names, each `CODEC:QUALITY,QUALITY,...`."""
+    levels = []
+    for text in texts:
+        codec, _, qualities = text.partition(":")
+        if not qualities:
+            raise WrongUse(f"--level takes a codec and its qualities, such as webp:50,20, not '{text}'.")
+        levels += [Compression(codec, quality, subsampling) for quality in _numbers("--level", qualities)]
+    return levels
 
 
 def _numbers(flag: str, text: str) -> list[int]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,8 @@ AVIF_SPEED = 6
 """Encoder effort. It changes what a quality means, so it is the same everywhere."""
 WEBP_METHOD = 4
 """The same, libwebp's own default. Its colour is always 4:2:0."""
+JXL_EFFORT = 7
+"""The same, libjxl's own default."""
 BLOCK = 8
 """Side of the blocks that JPEG transforms, in pixels."""
 
@@ -27,33 +32,31 @@ CHROMINANCE = """17 18 24 47 99 99 99 99  18 21 26 66 99 99 99 99  24 26 56 99 9
 99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99"""
 
 
-def _jpeg(compression: Compression) -> dict[str, Any]:
-    return {"format": "JPEG", "quality": compression.quality, "subsampling": compression.subsampling}
+@dataclass(frozen=True)
+class Codec:
+    """How one lossy format is written and known."""
+
+    format: str
+    """Pillow's name for it."""
+    endings: tuple[str, ...]
+    """Of its files, the usual one first."""
+    begins: bytes
+    """What its files begin with, as a regular expression."""
+    save: Callable[[Compression], dict[str, Any]]
+    """What Pillow's `save` is told. Everything that an encoder would choose by itself is pinned."""
+    provider: Callable[[], str | None]
+    """Who reads and writes it here; where that is a plugin, this registers it. None: nobody."""
+    package: str
+    """What to install where nobody does."""
 
 
-def _avif(compression: Compression) -> dict[str, Any]:
-    return {
-        "format": "AVIF",
-        "quality": compression.quality,
-        "subsampling": compression.subsampling,
-        "speed": AVIF_SPEED,
-        "max_threads": 1,  # The number of threads changes the pixels. Files go through in parallel instead.
-    }
-
-
-def _webp(compression: Compression) -> dict[str, Any]:
-    return {"format": "WEBP", "quality": compression.quality, "method": WEBP_METHOD, "lossless": False}
-
-
-SAVE_OPTIONS: dict[str, Callable[[Compression], dict[str, Any]]] = {"jpeg": _jpeg, "avif": _avif, "webp": _webp}
-"""For each codec, what Pillow's `save` is told. Everything that Pillow would choose by itself is pinned."""
-ENDINGS = {"jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"), "avif": (".avif",), "webp": (".webp",)}
-"""File endings of each codec, the usual one first."""
+def _chosen(compression: Compression) -> dict[str, Any]:
+    return {"quality": compression.quality, "subsampling": compression.subsampling}
 
 
 @functools.cache
 def avif_provider() -> str | None:
-    """Who reads and writes AVIF here: Pillow itself, or else the plugin, which this registers. None: nobody."""
+    """Pillow itself, or else the plugin."""
     if features.check("avif"):
         return f"Pillow with libavif {features.version('avif')}"
     try:
@@ -63,14 +66,111 @@ def avif_provider() -> str | None:
     return f"pillow-avif-plugin {pillow_avif.__version__}"
 
 
-def require(codec: str) -> None:
-    """Check, before any work is done, that `codec` can be written here.
+@functools.cache
+def _heic_provider() -> str | None:
+    try:
+        import pillow_heif
+    except ImportError:
+        return None
+    pillow_heif.register_heif_opener()
+    return f"pillow-heif {pillow_heif.__version__} with libheif {pillow_heif.libheif_version()}"
+
+
+@functools.cache
+def _jxl_provider() -> str | None:
+    try:
+        import pillow_jxl  # noqa: F401
+    except ImportError:
+        return None
+    return f"pillow-jxl-plugin {metadata.version('pillow-jxl-plugin')}"
+
+
+def _feature(name: str, library: str) -> Callable[[], str | None]:
+    """The provider for what Pillow has built in, if its builder wished."""
+    return lambda: f"{library} {features.version(name)}" if features.check(name) else None
+
+
+CODECS = {
+    "jpeg": Codec(
+        "JPEG",
+        (".jpg", ".jpeg", ".jpe", ".jfif"),
+        rb"\xff\xd8\xff",
+        _chosen,
+        lambda: f"libjpeg-turbo {features.version('libjpeg_turbo')}",
+        "pillow",
+    ),
+    "avif": Codec(
+        "AVIF",
+        (".avif",),
+        rb"....ftypavi[fs]",
+        # The number of threads changes the pixels. Files go through in parallel instead.
+        lambda compression: {**_chosen(compression), "speed": AVIF_SPEED, "max_threads": 1},
+        avif_provider,
+        "pillow-avif-plugin",
+    ),
+    "webp": Codec(
+        "WEBP",
+        (".webp",),
+        rb"RIFF....WEBP",
+        lambda compression: {"quality": compression.quality, "method": WEBP_METHOD, "lossless": False},
+        _feature("webp", "libwebp"),
+        "pillow",
+    ),
+    "jp2": Codec(
+        "JPEG2000",
+        (".jp2", ".j2k", ".jpx"),
+        rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51",
+        lambda compression: {"quality_mode": "dB", "quality_layers": [compression.quality], "irreversible": True},
+        _feature("jpg_2000", "openjpeg"),
+        "pillow",
+    ),
+    "jxl": Codec(
+        "JXL",
+        (".jxl",),
+        rb"\xff\x0a|\x00\x00\x00\x0cJXL ",
+        lambda compression: {"quality": compression.quality, "effort": JXL_EFFORT, "lossless": False},
+        _jxl_provider,
+        "pillow-jxl-plugin",
+    ),
+    "heic": Codec(
+        "HEIF",
+        (".heic", ".heif", ".hif"),
+        rb"....ftyp(hei[cmsx]|hev[cx]|mif1|msf1)",
+        lambda compression: {
+            "quality": compression.quality,
+            "chroma": int(compression.subsampling.replace(":", "")),
+        },
+        _heic_provider,
+        "pillow-heif",
+    ),
+}
+"""All that afd compresses with. Each takes its own `QUALITIES`."""
+
+
+def available() -> tuple[str, ...]:
+    """Pillow's names of the formats of `CODECS` that can be read here."""
+    return tuple(codec.format for codec in CODECS.values() if codec.provider() is not None)
+
+
+def missing_package(data: bytes) -> str | None:
+    """The package that would read `data`, the beginning of a file, where that is all that is missing."""
+    for codec in CODECS.values():
+        if re.match(codec.begins, data, re.DOTALL) and codec.provider() is None:
+            return codec.package
+    return None
+
+
+def require(name: str) -> None:
+    """Check, before any work is done, that the codec `name` can be written here.
 
     Raises:
         AfdError: it cannot; the text names the package to install.
     """
-    if codec == "avif" and avif_provider() is None:
-        raise AfdError("This Pillow cannot write AVIF. Install what is missing with: pip install pillow-avif-plugin")
+    codec = CODECS[name]
+    if codec.provider() is None:
+        raise AfdError(
+            f"Nothing here can write {name.upper()}. Install what is missing with: pip install {codec.package}"
+        )
 
 
 def encode(image: Image.Image, compression: Compression) -> bytes:
@@ -82,7 +182,8 @@ def encode(image: Image.Image, compression: Compression) -> bytes:
     buffer = io.BytesIO()
     bare = Image.fromarray(np.asarray(image))  # Pillow would copy some metadata of its own accord.
     try:
-        bare.save(buffer, **SAVE_OPTIONS[compression.codec](compression))
+        codec = CODECS[compression.codec]
+        bare.save(buffer, format=codec.format, **codec.save(compression))
     except (OSError, ValueError, RuntimeError) as error:
         size = f"{image.width} x {image.height}"
         raise UnreadableImage(f"cannot be saved as {compression.codec.upper()} at {size} pixels: {error}") from None
@@ -141,8 +242,4 @@ def jpeg_quality(quantization: Mapping[int, Sequence[int]]) -> tuple[int, bool]:
 
 def versions() -> dict[str, str | None]:
     """The encoder of each codec: the same ones make the same bytes."""
-    return {
-        "jpeg": f"libjpeg-turbo {features.version('libjpeg_turbo')}",
-        "avif": avif_provider(),
-        "webp": f"libwebp {features.version('webp')}",
-    }
+    return {name: codec.provider() for name, codec in CODECS.items()}

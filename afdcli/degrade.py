@@ -241,11 +241,11 @@ def _copy_name(source: Source, codec: str) -> str:
 
     It is added once more where the source folder itself has a file of that name.
     """
-    if os.path.splitext(source.name)[1].lower() in codecs.ENDINGS[codec]:
+    if os.path.splitext(source.name)[1].lower() in codecs.CODECS[codec].endings:
         return source.name
-    added = codecs.ENDINGS[codec][0]
+    added = codecs.CODECS[codec].endings[0]
     while os.path.lexists(source.path + added):
-        added += codecs.ENDINGS[codec][0]
+        added += codecs.CODECS[codec].endings[0]
     return source.name + added
 
 

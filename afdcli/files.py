@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 
 from afdcli.errors import WrongUse
 
-_IMAGE_NAMES = "jpg jpeg jpe jfif mpo png apng webp avif avifs gif bmp dib tif tiff ppm pgm pbm pnm"
+_IMAGE_NAMES = (
+    "jpg jpeg jpe jfif mpo png apng webp avif avifs gif bmp dib tif tiff ppm pgm pbm pnm jp2 j2k jpx jxl heic heif hif"
+)
 IMAGE_ENDINGS = frozenset("." + name for name in _IMAGE_NAMES.split(" "))
 """What counts as a photo inside a folder. A file named by the user always counts."""
 

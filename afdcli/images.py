@@ -33,8 +33,7 @@ from afdcli import codecs
 from afdcli.errors import UnreadableImage
 from afdcli.options import ReadOptions
 
-codecs.avif_provider()  # Registers the plugin, where AVIF comes from one.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM") + ("AVIF",) * bool(codecs.avif_provider())
+FORMATS = ("PNG", "GIF", "BMP", "DIB", "TIFF", "PPM", *codecs.available())
 """The decoders that are open. Others stay closed: the rarer a decoder, the more often it has had a security hole."""
 Image.init()  # Registers Pillow's own: `open(formats=...)` fails on a format that is not registered yet.
 
@@ -118,6 +117,8 @@ def decode_rgb(data: bytes, options: ReadOptions) -> Photo:
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
+        if package := codecs.missing_package(data):
+            raise UnreadableImage(f"of a format that needs: pip install {package}") from None
         raise UnreadableImage(
             "not an image, or cut off at its beginning, or of a format that is not supported"
         ) from None

@@ -9,9 +9,19 @@ from typing import Any
 
 from afdcli.errors import WrongUse
 
-QUALITIES = {"jpeg": range(1, 101), "avif": range(101), "webp": range(101)}
-"""The qualities each codec takes, best last. JPEG quality 0 is left out: encoders silently take it for 1."""
+QUALITIES = {
+    "jpeg": range(1, 101),
+    "avif": range(101),
+    "webp": range(101),
+    "jp2": range(10, 61),
+    "jxl": range(101),
+    "heic": range(101),
+}
+"""The qualities each codec takes, best last. JPEG quality 0 is left out: encoders silently take it for 1. That of
+JPEG 2000 is the error it aims at, as a peak signal-to-noise ratio in dB."""
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
+SUBSAMPLED = ("jpeg", "avif", "heic")
+"""The codecs whose subsampling can be chosen."""
 TAPS = ("stem", "stage1", "stage2")
 """Where a backbone can be cut, see `backbones.split`."""
 RESULT_ENDINGS = (".csv", ".jsonl", ".parquet")
@@ -45,18 +55,18 @@ class Compression:
     """One lossy save: a level of damage."""
 
     codec: str
-    """`jpeg`, `avif` or `webp`."""
+    """`jpeg`, `avif`, `webp`, `jp2`, `jxl` or `heic`."""
     quality: int
     """The codec's own scale, see `QUALITIES`. The scales of two codecs cannot be compared."""
     subsampling: str = "4:2:0"
-    """Resolution of the colour channels."""
+    """Resolution of the colour channels. Codecs where that cannot be chosen take only the default."""
 
     def __post_init__(self) -> None:
         _one_of("The codec", self.codec, tuple(QUALITIES))
         scale = QUALITIES[self.codec]
         if self.quality not in scale:
             raise WrongUse(f"{self.codec.upper()} takes qualities from {scale[0]} to {scale[-1]}, not {self.quality}.")
-        _one_of("--subsampling", self.subsampling, SUBSAMPLINGS if self.codec != "webp" else ("4:2:0",))
+        _one_of("--subsampling", self.subsampling, SUBSAMPLINGS if self.codec in SUBSAMPLED else ("4:2:0",))
 
 
 @dataclass(frozen=True)
@@ -200,9 +210,9 @@ class EvaluateOptions:
         if not self.passes or not self.weights:
             raise WrongUse("--passes and --weights take at least one value.")
         if self.degraded is not None and (self.levels or self.passes != (1,)):
-            raise WrongUse("--degraded brings its own levels: leave out --jpeg, --avif, --webp and --passes.")
+            raise WrongUse("--degraded brings its own levels: leave out --jpeg, --avif, --level and --passes.")
         if len(set(self.levels)) < len(self.levels) or len(set(self.passes)) < len(self.passes):
-            raise WrongUse("--jpeg, --avif, --webp and --passes take each value once.")
+            raise WrongUse("--jpeg, --avif, --level and --passes take each value once.")
 
 
 _JPEG = tuple(Compression("jpeg", quality) for quality in (25, 18, 15, 10, 7))
@@ -350,7 +360,7 @@ class DegradeOptions:
 
     def __post_init__(self) -> None:
         if not self.degradations:
-            raise WrongUse("Say how to degrade: --qf 10, --avif 30, --webp 30 or --qf-sequence 25,10,7.")
+            raise WrongUse("Say how to degrade: --qf 10, --avif 30, --level webp:30 or --qf-sequence 25,10,7.")
         if len({degradation.name for degradation in self.degradations}) < len(self.degradations):
             raise WrongUse("Two of the degradations asked for are the same. Name each once.")
         if self.size is not None:

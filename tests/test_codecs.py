@@ -1,18 +1,37 @@
 """What the codecs are told, and that a chain of saves is just that."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import timm
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin
+from safetensors.torch import save_file
 
-from afdcli import codecs
+from afdcli import codecs, images
 from afdcli.codecs import decode, degrade, encode, jpeg_quality, rng_for
-from afdcli.errors import UnreadableImage
-from afdcli.options import QUALITIES, SUBSAMPLINGS, Compression, Degradation
+from afdcli.degrade import Degrading
+from afdcli.errors import AfdError, UnreadableImage
+from afdcli.evaluation import Evaluation
+from afdcli.files import IMAGE_ENDINGS
+from afdcli.inference import Classification
+from afdcli.options import (
+    QUALITIES,
+    SUBSAMPLINGS,
+    ClassifyOptions,
+    Compression,
+    Degradation,
+    DegradeOptions,
+    EvaluateOptions,
+    ModelOptions,
+    ReadOptions,
+)
 
+torch.set_num_threads(1)
 JPEG_10 = Compression("jpeg", 10)
 LEVELS = tuple(Compression("jpeg", quality) for quality in (10, 25, 50, 90))
 
@@ -34,13 +53,20 @@ def psnr(first, second):
     return 10 * np.log10(255**2 / error)
 
 
+def scale(codec, share):
+    """The quality that is at `share` of the codec's scale."""
+    return QUALITIES[codec][int(share * (len(QUALITIES[codec]) - 1))]
+
+
 def chain(*choices, shift=False):
     """Passes that each have the given compressions to draw from."""
     return Degradation(tuple(part if isinstance(part, tuple) else (part,) for part in choices), shift)
 
 
 def test_every_codec_has_all_it_needs():
-    assert set(codecs.SAVE_OPTIONS) == set(codecs.ENDINGS) == set(codecs.versions()) == set(QUALITIES)
+    assert list(codecs.CODECS) == list(codecs.versions()) == list(QUALITIES)
+    endings = [ending for codec in codecs.CODECS.values() for ending in codec.endings]
+    assert len(set(endings)) == len(endings) and set(endings) <= IMAGE_ENDINGS
 
 
 # One save.
@@ -71,17 +97,17 @@ def test_the_same_save_makes_the_same_bytes(photo, codec):
     assert len({encode(photo, Compression(codec, 30)) for _ in range(4)}) == 1
 
 
-@pytest.mark.parametrize(("codec", "format"), [("jpeg", "JPEG"), ("avif", "AVIF"), ("webp", "WEBP")])
-def test_what_was_encoded_decodes(photo, codec, format):
-    data = encode(photo, Compression(codec, 95))
-    assert opened(data).format == format
+@pytest.mark.parametrize("codec", QUALITIES)
+def test_what_was_encoded_decodes(photo, codec):
+    data = encode(photo, Compression(codec, scale(codec, 0.9)))
+    assert opened(data).format == codecs.CODECS[codec].format
     assert decode(data).mode == "RGB"
     assert psnr(decode(data), photo) > 25
 
 
 @pytest.mark.parametrize("codec", QUALITIES)
 def test_better_qualities_are_larger_and_nearer(photo, codec):
-    files = [encode(photo, Compression(codec, quality)) for quality in (5, 30, 60, 95)]
+    files = [encode(photo, Compression(codec, scale(codec, share))) for share in (0.05, 0.3, 0.6, 0.95)]
     assert sorted(files, key=len) == files
     nearness = [psnr(decode(data), photo) for data in files]
     assert sorted(nearness) == nearness
@@ -116,10 +142,45 @@ def test_small_and_odd_sizes_are_kept(codec, size):
     assert decode(encode(Image.new("RGB", size, "teal"), Compression(codec, 50))).size == size
 
 
-def test_avif_is_at_hand():
-    codecs.require("avif")
-    codecs.require("jpeg")
-    assert codecs.avif_provider()
+@pytest.mark.parametrize("codec", QUALITIES)
+def test_every_codec_is_at_hand(codec):
+    codecs.require(codec)
+    assert codecs.CODECS[codec].provider()
+
+
+@pytest.mark.parametrize("codec", ["avif", "heic", "jxl"])
+def test_a_codec_whose_plugin_is_missing_is_refused_with_the_package(photo, codec, monkeypatch):
+    data = encode(photo, Compression(codec, 50))
+    assert codecs.missing_package(data) is None
+    absent = replace(codecs.CODECS[codec], provider=lambda: None)
+    monkeypatch.setitem(codecs.CODECS, codec, absent)
+    with pytest.raises(AfdError, match=f"pip install {absent.package}"):
+        codecs.require(codec)
+    assert codecs.missing_package(data) == absent.package
+    monkeypatch.setattr(images, "FORMATS", tuple(set(images.FORMATS) - {absent.format}))
+    with pytest.raises(UnreadableImage, match=f"of a format that needs: pip install {absent.package}"):
+        images.decode_rgb(data, ReadOptions())
+
+
+@pytest.mark.parametrize("codec", QUALITIES)
+def test_every_codec_goes_through_classify_evaluate_and_degrade(photo, codec, tmp_path):
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), tmp_path / "network.safetensors")
+    model = ModelOptions("test_resnet", tmp_path / "network.safetensors", "cpu")
+    level = Compression(codec, scale(codec, 0.3))
+    (tmp_path / "photos").mkdir()
+    photo.save(tmp_path / "photos" / "a.png")
+    degrading = Degrading(
+        DegradeOptions(tmp_path / "photos", tmp_path / "copies", (Degradation(((level,),)),), workers=0)
+    )
+    assert [copy.row["error"] for _, copies in degrading.copies() for copy in copies] == [None]
+    folder = tmp_path / "copies" / f"{codec}-{level.quality}"
+    assert [path.name for path in folder.iterdir()] == [f"a.png{codecs.CODECS[codec].endings[0]}"]
+    rows = list(Classification(ClassifyOptions((str(folder),), tmp_path / "p.csv", model=model, workers=0)).rows())
+    assert [(row["status"], row["format"]) for row in rows] == [("ok", codecs.CODECS[codec].format)]
+    run = Evaluation(EvaluateOptions(tmp_path / "photos", tmp_path / "a.csv", (level,), model=model, workers=0))
+    assert [one.error for one in run.photos()] == [""]
+    assert [row["codec"] for row in run.rows()] == ["clean", codec]
 
 
 # Several saves.

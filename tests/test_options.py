@@ -23,7 +23,9 @@ AVIF_10 = Compression("avif", 10)
 ONCE = Degradation(((JPEG_10,),))
 
 
-@pytest.mark.parametrize(("codec", "lowest", "highest"), [("jpeg", 1, 100), ("avif", 0, 100), ("webp", 0, 100)])
+@pytest.mark.parametrize(
+    ("codec", "lowest", "highest"), [("jpeg", 1, 100), ("avif", 0, 100), ("webp", 0, 100), ("jp2", 10, 60)]
+)
 def test_each_codec_takes_its_own_scale(codec, lowest, highest):
     for quality in range(lowest, highest + 1):
         assert Compression(codec, quality).quality == quality
@@ -33,11 +35,11 @@ def test_each_codec_takes_its_own_scale(codec, lowest, highest):
 
 
 def test_scales_are_listed_for_every_codec():
-    assert set(QUALITIES) == {"jpeg", "avif", "webp"}
+    assert set(QUALITIES) == {"jpeg", "avif", "webp", "jp2", "jxl", "heic"}
 
 
 def test_unknown_codec_is_refused_with_those_known():
-    with pytest.raises(WrongUse, match="jpeg, avif, webp, not 'gif'"):
+    with pytest.raises(WrongUse, match="jpeg, avif, webp, jp2, jxl, heic, not 'gif'"):
         Compression("gif", 50)
 
 
