@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -16,36 +16,42 @@ from torch import Tensor
 
 from afdcli.backbones import Backbone
 from afdcli.errors import BadCheckpoint
-from afdcli.methods.afd import AFDConfig, AFDModule
+from afdcli.methods import METHODS
+from afdcli.methods.remedy import Remedy
 from afdcli.options import TAPS
 
 FORMAT = "afd-dedrift 1"
+CHANGED = "backbone."
+"""What the names of the backbone's tensors begin with, in a file."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A module, and where it belongs."""
 
-    module: AFDModule
+    module: Remedy
     tap: str
     """One of `TAPS`."""
     backbone: str
     """timm's name."""
     fingerprint: str
     """Of the backbone's weights, see `Backbone`."""
+    changed: Mapping[str, Tensor] = field(default_factory=dict)
+    """The backbone's tensors that were trained as well, by their names in it."""
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write `checkpoint` to `path`, all of it or nothing."""
     metadata = {
         "format": FORMAT,
-        "method": "afd",
+        "method": checkpoint.module.method,
         "config": json.dumps(asdict(checkpoint.module.config)),
         "tap": checkpoint.tap,
         "backbone": checkpoint.backbone,
         "fingerprint": checkpoint.fingerprint,
     }
-    write_tensors(path, checkpoint.module.state_dict(), metadata)
+    changed = {CHANGED + name: value for name, value in checkpoint.changed.items()}
+    write_tensors(path, {**checkpoint.module.state_dict(), **changed}, metadata)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
@@ -72,9 +78,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if metadata.get("format") != FORMAT:
         raise BadCheckpoint(f"'{path}' holds no module of afd. Whole backbones go to --backbone-checkpoint.")
     try:
-        module = AFDModule(AFDConfig(**json.loads(metadata["config"])))
+        method = METHODS[metadata["method"]]
+        module = method(method.Config(**json.loads(metadata["config"])))
+        changed = {name.removeprefix(CHANGED): tensors.pop(name) for name in list(tensors) if name.startswith(CHANGED)}
         module.load_state_dict(tensors)
-        checkpoint = Checkpoint(module.eval(), metadata["tap"], metadata["backbone"], metadata["fingerprint"])
+        checkpoint = Checkpoint(module.eval(), metadata["tap"], metadata["backbone"], metadata["fingerprint"], changed)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BadCheckpoint(f"'{path}' was changed or is damaged: {str(error).splitlines()[0]}") from None
     if checkpoint.tap not in TAPS:
@@ -94,3 +102,6 @@ def check_backbone(checkpoint: Checkpoint, backbone: Backbone, path: Path) -> No
         raise BadCheckpoint(
             f"'{path}' is for other weights of {backbone.name} than these. Check --backbone-checkpoint."
         )
+    own = backbone.model.state_dict()
+    if any(name not in own or own[name].shape != value.shape for name, value in checkpoint.changed.items()):
+        raise BadCheckpoint(f"'{path}' was changed or is damaged: it has tensors that {backbone.name} has not.")

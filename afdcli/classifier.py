@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import sys
+from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from afdcli.backbones import Backbone, load_backbone, split
-from afdcli.checkpoint import check_backbone, load_checkpoint
+from afdcli.backbones import Backbone, Tail, load_backbone, split
+from afdcli.checkpoint import Checkpoint, check_backbone, load_checkpoint
 from afdcli.errors import WrongUse
-from afdcli.methods.afd import AFDModule
+from afdcli.methods.remedy import Outputs, Remedy
 from afdcli.options import ModelOptions
 
 SHIPPED = (Path(__file__).parent / "weights", Path(__file__).parent.parent / "weights")
@@ -25,12 +27,12 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 class DedriftedClassifier(nn.Module):
-    """A frozen backbone with, or without, a module that undoes what compression did to the stem's features."""
+    """A frozen backbone with, or without, a module that undoes what compression did, see `Remedy`."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: Backbone, module: AFDModule | None = None, tap: str = "stem") -> None:
+    def __init__(self, backbone: Backbone, module: Remedy | None = None, tap: str = "stem") -> None:
         """`module`, if there is one, goes to `tap`."""
         super().__init__()
         self.backbone = backbone
@@ -48,12 +50,24 @@ class DedriftedClassifier(nn.Module):
         return self.predict(images)[0]
 
     def predict(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What `forward` gives, and the mean of each image's drift map (B,) in (0, 1); None without a module."""
-        features = self.features(images)
+        """What `forward` gives, and the mean of each image's drift map (B,) in (0, 1); None if nothing estimates it."""
         if self.module is None:
-            return self.tail(features), None
-        features, drift = self.module.mend(features, images)
-        return self.tail(features, partial(self.module.correct, drift)), drift.mean((1, 2, 3))
+            return self.tail(self.features(images)), None
+        _, features, drift = self._before_tail(images)
+        logits = self.tail(features, partial(self.module.correct, drift))
+        return logits, None if drift is None else drift.mean((1, 2, 3))
+
+    def outputs(self, images: Tensor) -> Outputs:
+        """All that becomes of `images` (B, 3, H, W), RGB in [0, 1]; there must be a module."""
+        assert self.module is not None and isinstance(self.tail, Tail)
+        restored, features, drift = self._before_tail(images)
+        *stages, logits = self.tail.stages(features, partial(self.module.correct, drift))
+        return Outputs(restored, features, stages, logits)
+
+    def _before_tail(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        assert self.module is not None
+        restored = self.module.restore(images)
+        return restored, *self.module.mend(self.features(restored), images)
 
     def features(self, images: Tensor) -> Tensor:
         """The features at the tap, not de-drifted, of `images` (B, 3, H, W), RGB in [0, 1]."""
@@ -101,10 +115,24 @@ def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedCl
     if path is None:
         classifier = DedriftedClassifier(backbone)
     else:
-        checkpoint = load_checkpoint(path)
-        check_backbone(checkpoint, backbone, path)
-        classifier = DedriftedClassifier(backbone, checkpoint.module.folded(), checkpoint.tap)
+        classifier = with_module(load_checkpoint(path), backbone, path)
+        assert classifier.module is not None
+        classifier.module = classifier.module.folded()
     return classifier.eval().to(device).to(memory_format=torch.channels_last)
+
+
+def with_module(checkpoint: Checkpoint, backbone: Backbone, path: Path) -> DedriftedClassifier:
+    """`backbone` with the module of `checkpoint`, from `path`, and with what that changed in the backbone itself.
+
+    Raises:
+        BadCheckpoint: it is for another backbone.
+    """
+    check_backbone(checkpoint, backbone, path)
+    if checkpoint.changed:
+        model = deepcopy(backbone.model)
+        model.load_state_dict(checkpoint.changed, strict=False)
+        backbone = replace(backbone, model=model)
+    return DedriftedClassifier(backbone, checkpoint.module, checkpoint.tap)
 
 
 def find_weights(weights: str, backbone: Backbone) -> Path | None:

@@ -277,6 +277,9 @@ def train(
     validate_every: Annotated[int, typer.Option(help="Steps between validations.")] = TrainOptions.validate_every,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = TrainOptions.precision,
     quiet: Quiet = False,
+    method: Annotated[
+        str, typer.Option(help="afd; to compare: ddp, augment or restore.", rich_help_panel=MODULE)
+    ] = TrainOptions.method,
     recipe: Annotated[
         str, typer.Option(help="default, or paper; the flags below go before it.", rich_help_panel=MODULE)
     ] = "default",
@@ -325,6 +328,7 @@ def train(
     options = TrainOptions(
         photos=tuple(photos),
         output=output,
+        method=method,
         pooled=pooled,
         steps=steps,
         learning_rate=learning_rate,

@@ -64,9 +64,11 @@ def explain(options: ExplainOptions) -> Explanation:
     with torch.inference_mode():
         images = torch.cat([_tensor(view, classifier) for view in (photo, compressed) if view is not None])
         features = classifier.features(images)
-        mended, drift = classifier.module.mend(features, images)  # type: ignore[union-attr, operator]
+        assert classifier.module is not None
+        mended, drift = classifier.module.mend(features, images)
+        assert drift is not None
         plain = classifier.tail(features).softmax(1)
-        dedrifted = classifier.tail(mended, partial(classifier.module.correct, drift)).softmax(1)  # type: ignore[union-attr]
+        dedrifted = classifier.tail(mended, partial(classifier.module.correct, drift)).softmax(1)
     labels = classifier.backbone.labels.names
     title = "photo"
     tops = {title: _top(plain[0], labels)}
@@ -121,7 +123,7 @@ def feature_angle(features: Tensor, target: Tensor) -> Tensor:
 
 def _load(options: ExplainOptions) -> DedriftedClassifier:
     classifier = load_classifier(options.model, options.weights)
-    if classifier.module is None:
+    if classifier.module is None or not classifier.module.estimates_drift:
         raise WrongUse(
             f"There is no de-drifting module for {classifier.backbone.name} to explain. Train one with afd train, and "
             "name it with --weights."

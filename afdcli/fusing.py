@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from afdcli.backbones import load_backbone
-from afdcli.checkpoint import Checkpoint, check_backbone, load_checkpoint, save_checkpoint
-from afdcli.classifier import DedriftedClassifier
+from afdcli.checkpoint import load_checkpoint, save_checkpoint
+from afdcli.classifier import DedriftedClassifier, with_module
 from afdcli.errors import BadCheckpoint, UnreadableImage, WrongUse
 from afdcli.files import expand_inputs, find_images
 from afdcli.images import read_rgb
@@ -47,19 +47,18 @@ def fuse(options: FuseOptions) -> Fused:
         BadCheckpoint: the source cannot be read, or is folded already, or would not be the same: nothing is written.
     """
     checkpoint = load_checkpoint(options.source)
-    if checkpoint.module.config.folded:
-        raise BadCheckpoint(f"'{options.source}' is folded already. Use it as it is.")
+    if checkpoint.module.is_folded:
+        raise BadCheckpoint(f"'{options.source}' has nothing to fold, or not any more. Use it as it is.")
     check_writable(options.destination)
     backbone = load_backbone(checkpoint.backbone, options.backbone_checkpoint)
-    check_backbone(checkpoint, backbone, options.source)
-    classifier = DedriftedClassifier(backbone, checkpoint.module, checkpoint.tap).eval()
+    classifier = with_module(checkpoint, backbone, options.source).eval()
     module, folded = checkpoint.module, checkpoint.module.folded().eval()
-    after_folding = DedriftedClassifier(backbone, folded, checkpoint.tap)
+    after_folding = DedriftedClassifier(classifier.backbone, folded, checkpoint.tap)
     difference, largest, count = 0.0, 0.0, 0
     with torch.inference_mode():
         for images in _photos(options, classifier):
             features = classifier.features(images)
-            before, after = module(features, images), folded(features, images)
+            before, after = module.mend(features, images)[0], folded.mend(features, images)[0]
             difference = max(difference, float((before - after).abs().max()))
             largest = max(largest, float(before.abs().max()))
             count += 1
@@ -76,9 +75,7 @@ def fuse(options: FuseOptions) -> Fused:
             f"Folding '{options.source}' would change its outputs by {fused.difference:.1e} of the largest one, more "
             f"than {TOLERANCE:.0e}. Nothing was written."
         )
-    save_checkpoint(
-        Checkpoint(folded, checkpoint.tap, checkpoint.backbone, checkpoint.fingerprint), options.destination
-    )
+    save_checkpoint(replace(checkpoint, module=folded), options.destination)
     return fused
 
 

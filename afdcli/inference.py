@@ -79,7 +79,8 @@ class Classification:
             raise WrongUse(f"There is no image in {names}.")
         self._classifier = load_classifier(options.model, options.weights)
         self.backbone = self._classifier.backbone
-        self.dedrifts = self._classifier.module is not None
+        module = self._classifier.module
+        self.dedrifts = module is not None
         """Whether there is a de-drifting module."""
         self._options = options = replace(options, topk=min(options.topk, len(self.backbone.labels.names)))
         settings = {
@@ -89,7 +90,7 @@ class Classification:
             "topk": options.topk,
             **asdict(options.read),
         }
-        self._columns = columns(options.topk, drift=self.dedrifts)
+        self._columns = columns(options.topk, drift=module is not None and module.estimates_drift)
         self._file = ResultFile(options.output, self._columns, record("afd classify", settings), resume=options.resume)
         if self._file.rows < self.total:  # Whole batches only: what went through the network together does so again.
             self._file.keep(self._file.rows - self._file.rows % options.model.batch_size)

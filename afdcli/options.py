@@ -22,6 +22,8 @@ JPEG 2000 is the error it aims at, as a peak signal-to-noise ratio in dB."""
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 SUBSAMPLED = ("jpeg", "avif", "heic")
 """The codecs whose subsampling can be chosen."""
+METHOD_NAMES = ("afd", "ddp", "augment", "restore")
+"""What can be trained, see `methods`."""
 TAPS = ("stem", "stage1", "stage2")
 """Where a backbone can be cut, see `backbones.split`."""
 RESULT_ENDINGS = (".csv", ".jsonl", ".parquet")
@@ -235,8 +237,10 @@ class TrainOptions:
     output: Path = Path("module.safetensors")
     """The best module so far, by validation. Beside it lie the last one, `.last.safetensors`; the log, `.csv`, and its
     curves, `.png`; and `.state.safetensors`, to go on from."""
+    method: str = "afd"
+    """What is trained: `afd`; or, to compare with, `ddp`, `augment` (the backbone itself) or `restore` (the image)."""
     tap: str = "auto"
-    """Where the module goes: `stem`, `stage1` or `stage2`; `auto` is `stage2`, or `stem` for transformers."""
+    """Where the module goes: `stem`, `stage1` or `stage2`; `auto` is where the method does best."""
     width: int = 24
     """Channels of the enhancer, see `AFDConfig`, as of the next three."""
     depth: int = 2
@@ -254,6 +258,8 @@ class TrainOptions:
     """Of the drift that is left at the tail's later stages."""
     logit_weight: float = 0.3
     """Of the divergence between the predictions for the original and for its mended copy."""
+    pixel_weight: float = 1.0
+    """Of the difference between the original and its restored copy."""
     clean_share: float = 0.2
     """Of the pairs, how many are not compressed: the module must leave those alone."""
     crop_first_share: float = 0.5
@@ -273,6 +279,7 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         _check_ending("--output", self.output, (".safetensors",))
+        _one_of("--method", self.method, METHOD_NAMES)
         _one_of("--tap", self.tap, ("auto", *TAPS))
         _one_of("--precision", self.precision, ("float32", "bfloat16"))
         for flag in ("width", "stride", "steps", "validate_every"):

@@ -1,8 +1,8 @@
-"""`afd train`: teach a de-drifting module to undo compression, from photos without labels.
+"""`afd train`: teach a module to undo compression, from photos without labels.
 
-Pairs of an original and its compressed copy are made on the fly. The features of the original at the tap are the target
-(AFD, section III-D), and so is what the frozen tail makes of them: its later features, and its logits. A pair depends
-on the seed and its number only, so a run that was interrupted goes on as if it had not been.
+Pairs of an original and its compressed copy are made on the fly; what the untouched classifier makes of the original is
+the target. What is trained, and the losses, are the method's own. A pair depends on the seed and its number only, so a
+run that was interrupted goes on as if it had not been.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -24,13 +24,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from afdcli import codecs
-from afdcli.backbones import Tail, default_tap, load_backbone, split
+from afdcli.backbones import default_tap, load_backbone, split
 from afdcli.checkpoint import Checkpoint, save_checkpoint, write_tensors
 from afdcli.classifier import DedriftedClassifier, pick_device
 from afdcli.errors import BadCheckpoint, UnreadableImage, WrongUse
 from afdcli.files import expand_inputs, find_images
 from afdcli.images import read_rgb
-from afdcli.methods.afd import AFDConfig, AFDModule
+from afdcli.methods import METHODS
+from afdcli.methods.remedy import Remedy, divergence
 from afdcli.options import Compression, TrainOptions
 from afdcli.parallel import ordered_map
 from afdcli.results import ResultFile, check_writable, record
@@ -46,16 +47,15 @@ WEIGHT_DECAY = 0.01
 GRADIENT_NORM = 1.0
 WARM_UP = 500
 """Steps over which the learning rate rises."""
-NEAR = 0.1
-"""Relative errors much smaller than this count by their square, larger ones by themselves."""
 VALIDATION_LEVELS = tuple(Compression("jpeg", quality) for quality in (25, 18, 15, 10, 7))
 
 
 LOSSES = {
-    "loss": "what is made small: the sum of the next three, weighted",
-    "feature": "how far the features at the tap are from the original's, see `relative_error`",
+    "loss": "what is made small: the weighted sum of those below that the method has",
+    "feature": "how far the features at the tap are from the original's, see `methods.remedy.relative_error`",
     "stage": "the same for what the tail's layers make of them, the mean over all layers",
     "logit": "nats from the original's prediction",
+    "pixel": "squared error of the restored image, in thousandths",
 }
 VALIDATION = {
     "agreement": "percent of damaged photos that get the class of their original, with the module",
@@ -102,25 +102,17 @@ class Training:
         self._options = options
         self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint)
         torch.manual_seed(options.seed)
-        self.tap = default_tap(self.backbone) if options.tap == "auto" else options.tap
+        method = METHODS[options.method]
+        self.tap = method.tap if options.tap == "auto" else options.tap
         """Where the module is."""
+        if self.tap == "auto":
+            self.tap = default_tap(self.backbone)
         cut = split(self.backbone, self.tap)
-        config = AFDConfig(
-            cut.channels,
-            options.width,
-            options.depth,
-            options.stride,
-            pooled=options.pooled,
-            later=cut.blocks if options.rank else (),
-            rank=options.rank,
-        )
-        average = AFDModule(config)
-        """A moving average of the module's weights: it is what is validated and written."""
-        classifier = DedriftedClassifier(self.backbone, average, self.tap).eval()
-        self._classifier = classifier.to(pick_device(options.model.device)).to(memory_format=torch.channels_last)
-        self._average = average
-        self._module = deepcopy(average)
-        self._optimizer = torch.optim.AdamW(self._module.parameters(), weight_decay=WEIGHT_DECAY)
+        self._average = self._network(method.build(options, cut.channels, cut.blocks))
+        """A moving average of the weights that are trained: it is what is validated and written."""
+        self._student = self._network(deepcopy(self._average.module))
+        self._teacher = self._network(Remedy())
+        self._optimizer = torch.optim.AdamW(trained(self._student).values(), weight_decay=WEIGHT_DECAY)
         self.done = 0
         """Steps done, by an interrupted run too."""
         self.saved = 0
@@ -131,6 +123,14 @@ class Training:
         self.log_path = options.output.with_suffix(".csv")
         self._log = ResultFile(self.log_path, LOG_COLUMNS, record(PROGRAM, self._settings()), resume=options.resume)
         self._log.keep(min(self.done, self._log.rows))
+
+    def _network(self, module: Remedy | None) -> DedriftedClassifier:
+        """The backbone with `module`, on its device; a copy of the backbone, if that is trained."""
+        backbone = self.backbone
+        if module is not None and module.trains_backbone:
+            backbone = replace(backbone, model=deepcopy(backbone.model).requires_grad_())
+        network = DedriftedClassifier(backbone, module, self.tap).eval()
+        return network.to(pick_device(self._options.model.device)).to(memory_format=torch.channels_last)
 
     def steps(self) -> Iterator[Step]:
         """Train; each step is yielded when it is in the log. After a validation all files are up to date."""
@@ -161,11 +161,10 @@ class Training:
             validation = None
             if self.done % options.validate_every == 0 or self.done == options.steps:
                 validation = self._validate()
-                checkpoint = Checkpoint(self._average, self.tap, self.backbone.name, self.backbone.fingerprint)
-                save_checkpoint(checkpoint, options.output.with_suffix(".last.safetensors"))
+                save_checkpoint(self._checkpoint(), options.output.with_suffix(".last.safetensors"))
                 if validation["divergence"] < self._best:
                     self._best = validation["divergence"]
-                    save_checkpoint(checkpoint, options.output)
+                    save_checkpoint(self._checkpoint(), options.output)
                 self._save_state()
             yield Step(self.done, losses, validation)
 
@@ -179,47 +178,42 @@ class Training:
 
     def _step(self, pairs: list[Pair]) -> dict[str, float]:
         """One step of AdamW on `pairs`; returns the losses."""
-        options, tail = self._options, self._classifier.tail
-        assert isinstance(tail, Tail)
+        options, module = self._options, self._student.module
+        assert module is not None
         for group in self._optimizer.param_groups:
             group["lr"] = options.learning_rate * _schedule(self.done, options.steps)
-        degraded = self._images([pair.degraded for pair in pairs])
-        with torch.autocast(degraded.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
-            with torch.no_grad():
-                clean = self._classifier.features(self._images([pair.original for pair in pairs]))
-                drifted = self._classifier.features(degraded)
-                *clean_stages, clean_logits = tail.stages(clean)
-            mended, drift = self._module.mend(drifted, degraded)
-            *stages, logits = tail.stages(mended, partial(self._module.correct, drift))
-        losses = {
-            "feature": relative_error(mended, clean),
-            "stage": torch.stack([relative_error(*both) for both in zip(stages, clean_stages, strict=True)]).mean(),
-            "logit": divergence(logits, clean_logits),
-        }
-        losses["loss"] = (
-            options.feature_weight * losses["feature"]
-            + options.stage_weight * losses["stage"]
-            + options.logit_weight * losses["logit"]
+        original, degraded = (
+            self._images([getattr(pair, name) for pair in pairs]) for name in ("original", "degraded")
         )
+        with torch.autocast(degraded.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
+            losses = module.losses(self._student, self._teacher, original, degraded)
+        weights = {
+            "feature": options.feature_weight,
+            "stage": options.stage_weight,
+            "logit": options.logit_weight,
+            "pixel": options.pixel_weight,
+        }
+        losses["loss"] = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
         self._optimizer.zero_grad()
         losses["loss"].backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._module.parameters(), GRADIENT_NORM)
+        nn.utils.clip_grad_norm_(trained(self._student).values(), GRADIENT_NORM)
         self._optimizer.step()
         decay = min(EMA_DECAY, (1 + self.done) / (10 + self.done))  # shorter at first, when the weights are random
         with torch.no_grad():
-            for average, parameter in zip(self._average.parameters(), self._module.parameters(), strict=True):
-                average.lerp_(parameter, 1 - decay)
+            averages = trained(self._average)
+            for name, parameter in trained(self._student).items():
+                averages[name].lerp_(parameter, 1 - decay)
         return {name: loss.item() for name, loss in losses.items()}
 
     def _images(self, pixels: list[np.ndarray]) -> Tensor:
         """(B, 3, H, W) in [0, 1], from (H, W, 3) uint8 each."""
-        batch = torch.from_numpy(np.stack(pixels)).to(self._classifier.mean.device)
+        batch = torch.from_numpy(np.stack(pixels)).to(self._teacher.mean.device)
         return batch.permute(0, 3, 1, 2).float() / 255
 
     @torch.inference_mode()
     def _validate(self) -> dict[str, float]:
         """See `Step.validation`."""
-        options, classifier, preprocessing = self._options, self._classifier, self.backbone.preprocessing
+        options, preprocessing = self._options, self.backbone.preprocessing
         totals: dict[str, list[float]] = {name: [] for name in VALIDATION}
         for path in self._held_out:
             try:
@@ -230,18 +224,23 @@ class Training:
             damaged = [codecs.decode(codecs.encode(crop, level)) for level in VALIDATION_LEVELS]
             damaged += [preprocessing(codecs.decode(codecs.encode(photo, level))) for level in VALIDATION_LEVELS]
             images = self._images([np.asarray(image) for image in (crop, *damaged)])
-            features = classifier.features(images)
-            mended, drift = self._average.mend(features, images)
-            plain = classifier.tail(features)
-            logits = classifier.tail(mended, partial(self._average.correct, drift))
+            without, with_module = self._teacher.outputs(images), self._average.outputs(images)
+            plain, logits = without.logits, with_module.logits
             same = logits.argmax(1) == plain[0].argmax()
             totals["agreement"].append(100 * float(same[1:].float().mean()))
             totals["agreement_without"].append(100 * float((plain.argmax(1) == plain[0].argmax())[1:].float().mean()))
             totals["clean"].append(100 * float(same[0]))
-            totals["angle"].append(_angle(mended[1:], features[:1]))
-            totals["angle_without"].append(_angle(features[1:], features[:1]))
+            totals["angle"].append(_angle(with_module.features[1:], without.features[:1]))
+            totals["angle_without"].append(_angle(without.features[1:], without.features[:1]))
             totals["divergence"].append(float(divergence(logits, plain[:1].expand_as(logits))))
         return {name: float(np.mean(values)) for name, values in totals.items()}
+
+    def _checkpoint(self) -> Checkpoint:
+        """What is worth keeping of the run so far."""
+        module, model = self._average.module, self._average.backbone.model
+        assert module is not None
+        changed = dict(model.named_parameters()) if module.trains_backbone else {}
+        return Checkpoint(module, self.tap, self.backbone.name, self.backbone.fingerprint, changed)
 
     def _state_path(self) -> Path:
         return self._options.output.with_suffix(".state.safetensors")
@@ -255,8 +254,8 @@ class Training:
 
     def _save_state(self) -> None:
         """Write all that `_load_state` needs, all of it or nothing."""
-        tensors = {f"module.{name}": value for name, value in self._module.state_dict().items()}
-        tensors |= {f"average.{name}": value for name, value in self._average.state_dict().items()}
+        tensors = {f"student.{name}": value for name, value in trained(self._student).items()}
+        tensors |= {f"average.{name}": value for name, value in trained(self._average).items()}
         for number, state in self._optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
         metadata = {"settings": _text(self._settings()), "done": str(self.done), "best": repr(self._best)}
@@ -273,10 +272,10 @@ class Training:
             raise BadCheckpoint(f"There is no '{path}' that could be gone on with. Start without --resume.") from None
         if metadata.get("settings") != _text(self._settings()):
             raise BadCheckpoint(f"'{path}' was begun with other options. Use those, or start without --resume.")
-        for module, prefix in ((self._module, "module."), (self._average, "average.")):
-            module.load_state_dict(
-                {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-            )
+        with torch.no_grad():
+            for prefix, network in (("student", self._student), ("average", self._average)):
+                for name, parameter in trained(network).items():
+                    parameter.copy_(tensors[f"{prefix}.{name}"])
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             if name.startswith("optimizer."):
@@ -285,6 +284,16 @@ class Training:
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
         self.done = self.saved = int(metadata["done"])
         self._best = float(metadata["best"])
+
+
+def trained(network: DedriftedClassifier) -> dict[str, nn.Parameter]:
+    """What training changes in `network`, by names that tell the module's from the backbone's."""
+    module = network.module
+    assert module is not None
+    own = {f"module.{name}": parameter for name, parameter in module.named_parameters()}
+    if not module.trains_backbone:
+        return own
+    return own | {f"backbone.{name}": parameter for name, parameter in network.backbone.model.named_parameters()}
 
 
 def _text(settings: dict[str, Any]) -> str:
@@ -301,25 +310,6 @@ def _schedule(done: int, steps: int) -> float:
     if done < warm_up:
         return (done + 1) / warm_up
     return 0.5 * (1 + math.cos(math.pi * (done - warm_up) / max(1, steps - warm_up)))
-
-
-def relative_error(features: Tensor, target: Tensor) -> Tensor:
-    """The error over the target's own size, for each image, averaged: giving zeros is 0.9.
-
-    It grows with the error itself, not its square, or the worst damaged images alone would be learnt from; below
-    `NEAR` it is smooth.
-    """
-    axes = tuple(range(1, target.ndim))
-    target = target.float()
-    error = (features.float() - target).square().mean(axes)
-    squared = error / (target.square().mean(axes) + 1e-6)
-    return ((squared + NEAR**2).sqrt() - NEAR).mean()
-
-
-def divergence(logits: Tensor, target: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of predictions from the target's, in nats an image."""
-    logs, target_logs = logits.float().log_softmax(1), target.float().log_softmax(1)
-    return F.kl_div(logs, target_logs, reduction="batchmean", log_target=True)
 
 
 def _angle(features: Tensor, target: Tensor) -> float:

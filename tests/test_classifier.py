@@ -7,10 +7,10 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
-from torch import nn
 
 from afdcli.classifier import DedriftedClassifier, find_weights, identify_weights, load_classifier
 from afdcli.errors import BadCheckpoint, WrongUse
+from afdcli.methods.remedy import Remedy
 from afdcli.options import DEFAULT_BACKBONE, ModelOptions
 
 torch.set_num_threads(1)  # Threads that wait for a busy processor make small networks many times slower.
@@ -105,7 +105,7 @@ def test_a_device_that_is_not_here_is_refused_in_a_sentence(device):
 
 
 def test_a_module_sees_features_and_images_and_changes_the_outcome(classifier, pixels):
-    class Zero(nn.Module):
+    class Zero(Remedy):
         def mend(self, features, images):
             assert images.shape == (3, 3, 224, 224)
             assert 0 <= images.min() <= images.max() <= 1
@@ -122,15 +122,8 @@ def test_a_module_sees_features_and_images_and_changes_the_outcome(classifier, p
 
 
 def test_a_module_that_changes_nothing_changes_nothing(classifier, pixels):
-    class Same(nn.Module):
-        def mend(self, features, images):
-            return features, torch.ones(3, 1, 1, 1)
-
-        def correct(self, drift, number, x):
-            return x
-
     with torch.inference_mode():
-        logits = DedriftedClassifier(classifier.backbone, Same()).eval()(in_0_to_1(pixels))
+        logits = DedriftedClassifier(classifier.backbone, Remedy()).eval()(in_0_to_1(pixels))
         torch.testing.assert_close(logits, classifier(in_0_to_1(pixels)))
 
 

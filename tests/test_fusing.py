@@ -13,6 +13,7 @@ from afdcli.classifier import DedriftedClassifier
 from afdcli.errors import BadCheckpoint, OutputRefused, WrongUse
 from afdcli.fusing import fuse
 from afdcli.methods.afd import AFDConfig, AFDModule
+from afdcli.methods.remedy import Remedy
 from afdcli.options import FuseOptions, ModelOptions
 
 torch.set_num_threads(1)
@@ -54,14 +55,11 @@ def test_multiply_adds_are_those_counted_by_hand(tmp_path):
     backbone = load_backbone("test_resnet", tmp_path / "network.safetensors")
     cut = split(backbone, "stage1")
 
-    class Module(torch.nn.Module):
+    class Module(Remedy):
         layer = torch.nn.Conv2d(cut.channels, cut.channels, 3, padding=1)
 
         def mend(self, features, images):
-            return self.layer(features), torch.ones(1, 1, 1, 1)
-
-        def correct(self, drift, number, x):
-            return x
+            return self.layer(features), None
 
     side = 160 // cut.reduction
     expected = side * side * cut.channels * cut.channels * 3 * 3
@@ -85,7 +83,7 @@ def test_a_fold_that_is_not_the_same_is_not_written(options, monkeypatch):
 
 def test_a_folded_module_and_other_weights_of_the_backbone_are_refused(options, tmp_path):
     fuse(options)
-    with pytest.raises(BadCheckpoint, match="folded already"):
+    with pytest.raises(BadCheckpoint, match="nothing to fold"):
         fuse(replace(options, source=options.destination))
     other = tmp_path / "other.safetensors"
     save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), other)

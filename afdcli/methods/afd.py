@@ -22,6 +22,16 @@ import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from afdcli.methods.remedy import (
+    Network,
+    Remedy,
+    divergence,
+    mean_relative_error,
+    relative_error,
+    silence,
+)
+from afdcli.options import TrainOptions
+
 BLOCK = 8
 ZIGZAG = sorted(
     range(BLOCK * BLOCK),
@@ -200,7 +210,7 @@ class FeatureEnhancer(nn.Module):
         self.up = nn.ModuleList(_block(a + b, a) for a, b in reversed([*pairwise(widths)]))
         self.leave = RepConv(widths[0], config.channels)
         for last in (self.leave.squeeze_first[1], self.leave.squeeze_last[1], self.leave.point):
-            _silence(last)
+            silence(last)
 
     def forward(self, features: Tensor) -> Tensor:
         """The correction (B, channels, H, W) to `features` (B, channels, H, W)."""
@@ -229,22 +239,21 @@ def _correction(channels: int, rank: int) -> nn.Module:
         return nn.Identity()
     rank = min(rank, channels)
     last = nn.Conv2d(rank, channels, 1)
-    _silence(last)
+    silence(last)
     return nn.Sequential(nn.Conv2d(channels, rank, 1), nn.PReLU(rank), last)
 
 
-def _silence(last: nn.Module) -> None:
-    """Have an untrained module correct nothing, so that training starts from the backbone as it is."""
-    for parameter in last.parameters():
-        nn.init.zeros_(parameter)
-
-
-class AFDModule(nn.Module, PyTorchModelHubMixin, library_name="afd-dedrift", license="apache-2.0"):
+class AFDModule(Remedy, PyTorchModelHubMixin, library_name="afd-dedrift", license="apache-2.0"):
     """The plug-in: features at the tap, and the image they come from, to de-drifted features.
 
     `save_pretrained`, `push_to_hub` and `from_pretrained` are huggingface_hub's. They keep the module and its config
     alone: a checkpoint (see `checkpoint`) also says which backbone it is for.
     """
+
+    method = "afd"
+    Config = AFDConfig
+    estimates_drift = True
+    config: AFDConfig
 
     def __init__(self, config: AFDConfig) -> None:
         super().__init__()
@@ -255,6 +264,28 @@ class AFDModule(nn.Module, PyTorchModelHubMixin, library_name="afd-dedrift", lic
         if config.folded:
             self._fold()
 
+    @classmethod
+    def build(cls, options: TrainOptions, channels: int, blocks: tuple[int, ...]) -> "AFDModule":
+        """See `Remedy`."""
+        later = blocks if options.rank else ()
+        pooled = options.pooled
+        return cls(
+            AFDConfig(
+                channels, options.width, options.depth, options.stride, pooled=pooled, later=later, rank=options.rank
+            )
+        )
+
+    def losses(self, student: Network, teacher: Network, original: Tensor, degraded: Tensor) -> dict[str, Tensor]:
+        """How far the features at the tap, those of the tail's layers, and the predictions are from the original's."""
+        with torch.no_grad():
+            clean = teacher.outputs(original)
+        mended = student.outputs(degraded)
+        return {
+            "feature": relative_error(mended.features, clean.features),
+            "stage": mean_relative_error(mended.stages, clean.stages),
+            "logit": divergence(mended.logits, clean.logits),
+        }
+
     def forward(self, features: Tensor, images: Tensor) -> Tensor:
         """`features` (B, channels, h, w) of `images` (B, 3, H, W) in [0, 1], de-drifted. Any sizes."""
         return self.mend(features, images)[0]
@@ -264,12 +295,18 @@ class AFDModule(nn.Module, PyTorchModelHubMixin, library_name="afd-dedrift", lic
         drift = self.drift(images, features.shape[-2:])
         return features + drift * self.enhance(features), drift
 
-    def correct(self, drift: Tensor, number: int, x: Tensor) -> Tensor:
+    def correct(self, drift: Tensor | None, number: int, x: Tensor) -> Tensor:
         """The output `x` (B, C, h, w) of the tail's layer `number`, corrected where `drift`, of `mend`, is high."""
+        assert drift is not None
         if number >= len(self.later) or self.config.later[number] == 0:
             return x
         local = F.adaptive_avg_pool2d(drift.mean(1, keepdim=True), (x.shape[2], x.shape[3]))
         return x + local * self.later[number](x)  # type: ignore[no-any-return]
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether all that is linear is folded."""
+        return self.config.folded
 
     def folded(self) -> "AFDModule":
         """A copy with all that is linear folded into single convolutions: the same function, for deployment."""

@@ -1,0 +1,43 @@
+"""Augmentation, the baseline that papers on compressed images argue against: the backbone itself is trained, with
+compressed images as plain new samples. Without labels, the untouched backbone's prediction for the original is the
+target, for the original as for its compressed copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from afdcli.methods.remedy import Network, Remedy, divergence
+from afdcli.options import TrainOptions
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Nothing is put into the backbone."""
+
+
+class Augmentation(Remedy):
+    """The backbone alone, trained."""
+
+    method = "augment"
+    Config = AugmentConfig
+    trains_backbone = True
+
+    def __init__(self, config: AugmentConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @classmethod
+    def build(cls, options: TrainOptions, channels: int, blocks: tuple[int, ...]) -> Augmentation:
+        """See `Remedy`."""
+        return cls(AugmentConfig())
+
+    def losses(self, student: Network, teacher: Network, original: Tensor, degraded: Tensor) -> dict[str, Tensor]:
+        """How far the predictions for both are from what the original's were."""
+        with torch.no_grad():
+            target = teacher.outputs(original).logits
+        both = student.outputs(torch.cat((original, degraded))).logits
+        return {"logit": divergence(both, torch.cat((target, target)))}

@@ -1,0 +1,116 @@
+"""What all methods have in common: what they may change in a classifier, and how far apart its outputs are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from afdcli.options import TrainOptions
+
+NEAR = 0.1
+"""Relative errors much smaller than this count by their square, larger ones by themselves."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a classifier makes of images, from its beginning to its end."""
+
+    images: Tensor
+    """(B, 3, H, W) in [0, 1], what the stem gets."""
+    features: Tensor
+    """(B, C, h, w) at the tap, what the tail gets."""
+    stages: list[Tensor]
+    """Of each layer of the tail, what the next one gets."""
+    logits: Tensor
+    """(B, classes)."""
+
+
+class Network(Protocol):
+    """A classifier, as methods see it: see `DedriftedClassifier`."""
+
+    def outputs(self, images: Tensor) -> Outputs:
+        """Of `images` (B, 3, H, W), RGB in [0, 1]."""
+
+
+class Remedy(nn.Module):
+    """What is put into a frozen backbone. By itself it changes nothing; each method overrides what it changes."""
+
+    method: ClassVar[str] = "none"
+    """Its name on the command line and in files."""
+    Config: ClassVar[type[Any]]
+    """A dataclass: enough to build it again."""
+    config: Any
+    tap: ClassVar[str] = "auto"
+    """Where it goes unless that is said, see `TrainOptions.tap`."""
+    trains_backbone: ClassVar[bool] = False
+    """Whether a copy of the backbone is trained along with it, and belongs to it."""
+    estimates_drift: ClassVar[bool] = False
+    """Whether `mend` gives a drift map."""
+
+    @classmethod
+    def build(cls, options: TrainOptions, channels: int, blocks: tuple[int, ...]) -> Remedy:
+        """An untrained one, which changes nothing yet; `channels` and `blocks` are those of the `Split`."""
+        raise NotImplementedError
+
+    def losses(self, student: Network, teacher: Network, original: Tensor, degraded: Tensor) -> dict[str, Tensor]:
+        """What training makes small, by name, before weighting. `student` has this remedy, `teacher` is the backbone.
+
+        `original` and its compressed copy `degraded` are (B, 3, H, W) in [0, 1]. What is not in the dictionary does not
+        count; its names are among `feature`, `stage`, `logit` and `pixel`.
+        """
+        raise NotImplementedError
+
+    def restore(self, images: Tensor) -> Tensor:
+        """What the stem gets instead of `images` (B, 3, H, W) in [0, 1]."""
+        return images
+
+    def mend(self, features: Tensor, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the tail gets instead of `features` (B, C, h, w), and a drift map in (0, 1), if there is one."""
+        return features, None
+
+    def correct(self, drift: Tensor | None, number: int, x: Tensor) -> Tensor:
+        """What follows the tail's layer `number` instead of its output `x`; `drift` is that of `mend`."""
+        return x
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether there is nothing, or nothing any more, to fold."""
+        return True
+
+    def folded(self) -> Remedy:
+        """The same function in fewer operations, for use."""
+        return self
+
+
+def relative_error(features: Tensor, target: Tensor) -> Tensor:
+    """The error over the target's own size, for each image, averaged: giving zeros is 0.9.
+
+    It grows with the error itself, not its square, or the worst damaged images alone would be learnt from; below
+    `NEAR` it is smooth.
+    """
+    axes = tuple(range(1, target.ndim))
+    target = target.float()
+    error = (features.float() - target).square().mean(axes)
+    squared = error / (target.square().mean(axes) + 1e-6)
+    return ((squared + NEAR**2).sqrt() - NEAR).mean()
+
+
+def mean_relative_error(stages: list[Tensor], targets: list[Tensor]) -> Tensor:
+    """The mean of `relative_error` over several layers."""
+    return torch.stack([relative_error(*both) for both in zip(stages, targets, strict=True)]).mean()
+
+
+def divergence(logits: Tensor, target: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of predictions from the target's, in nats an image."""
+    logs, target_logs = logits.float().log_softmax(1), target.float().log_softmax(1)
+    return F.kl_div(logs, target_logs, reduction="batchmean", log_target=True)
+
+
+def silence(last: nn.Module) -> None:
+    """Have an untrained module add nothing, so that training starts from the backbone as it is."""
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
