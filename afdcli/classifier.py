@@ -49,39 +49,45 @@ class DedriftedClassifier(nn.Module):
         """Logits (B, classes) of `images` (B, 3, H, W), RGB in [0, 1]."""
         return self.predict(images)[0]
 
-    def predict(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What `forward` gives, and the mean of each image's drift map (B,) in (0, 1); None if nothing estimates it."""
+    def predict(self, images: Tensor, quality: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """What `forward` gives, and the mean of each image's drift map (B,) in (0, 1); None if nothing estimates it.
+
+        `quality` (B,) is the JPEG quality factor of the files, NaN where it is not known.
+        """
         if self.module is None:
             return self.tail(self.features(images)), None
-        _, features, drift = self._before_tail(images)
+        _, features, drift = self._before_tail(images, quality)
         logits = self.tail(features, partial(self.module.correct, drift))
         return logits, None if drift is None else drift.mean((1, 2, 3))
 
-    def outputs(self, images: Tensor) -> Outputs:
-        """All that becomes of `images` (B, 3, H, W), RGB in [0, 1]; there must be a module."""
+    def outputs(self, images: Tensor, quality: Tensor | None = None) -> Outputs:
+        """All that becomes of `images` and their `quality`, as for `predict`; there must be a module."""
         assert self.module is not None and isinstance(self.tail, Tail)
-        restored, features, drift = self._before_tail(images)
+        restored, features, drift = self._before_tail(images, quality)
         *stages, logits = self.tail.stages(features, partial(self.module.correct, drift))
         return Outputs(restored, features, stages, logits)
 
-    def _before_tail(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _before_tail(self, images: Tensor, quality: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         assert self.module is not None
         restored = self.module.restore(images)
-        return restored, *self.module.mend(self.features(restored), images)
+        return restored, *self.module.mend(self.features(restored), images, quality)
 
     def features(self, images: Tensor) -> Tensor:
         """The features at the tap, not de-drifted, of `images` (B, 3, H, W), RGB in [0, 1]."""
         return self.stem((images - self.mean) / self.std)  # type: ignore[no-any-return]
 
     @torch.inference_mode()
-    def top(self, pixels: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """The `k` most probable classes of `pixels` (B, H, W, 3), uint8 in [0, 255].
+    def top(
+        self, pixels: np.ndarray, k: int, quality: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """The `k` most probable classes of `pixels` (B, H, W, 3), uint8 in [0, 255]; `quality` is as for `predict`.
 
         Returns their indices (B, k), most probable first, their probabilities (B, k) in [0, 1], and each image's mean
         drift (B,) in (0, 1), or None without a module.
         """
         images = torch.from_numpy(pixels).to(self.mean.device).permute(0, 3, 1, 2)  # channels last: faster throughout
-        logits, drift = self.predict(images.float() / 255)
+        known = None if quality is None else torch.from_numpy(quality).float().to(self.mean.device)
+        logits, drift = self.predict(images.float() / 255, known)
         probability, index = logits.softmax(1).topk(k)
         return index.cpu().numpy(), probability.cpu().numpy(), None if drift is None else drift.cpu().numpy()
 

@@ -278,7 +278,7 @@ def train(
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = TrainOptions.precision,
     quiet: Quiet = False,
     method: Annotated[
-        str, typer.Option(help="afd; to compare: ddp, augment or restore.", rich_help_panel=MODULE)
+        str, typer.Option(help="afd or fct; to compare: ddp, augment or restore.", rich_help_panel=MODULE)
     ] = TrainOptions.method,
     recipe: Annotated[
         str, typer.Option(help="default, or paper; the flags below go before it.", rich_help_panel=MODULE)

@@ -123,11 +123,12 @@ class Evaluation:
         if not batch:
             return
         pixels = np.concatenate([one.pixels for one in batch if one.pixels is not None])
+        qualities = np.concatenate([one.qualities for one in batch if one.qualities is not None])
         self._sizes += [one.sizes for one in batch if one.sizes is not None]
         self._known += [-1 if one.case.label is None else one.case.label for one in batch]
         for name, classifier in self._classifiers.items():
             begin = time.perf_counter()
-            index, *_ = classifier.top(pixels, min(TOP, len(self.backbone.labels.names)))
+            index, *_ = classifier.top(pixels, min(TOP, len(self.backbone.labels.names)), qualities)
             self._seconds[name] += time.perf_counter() - begin
             self._tops[name] += list(index.reshape(len(batch), 1 + len(self.levels), -1))
 

@@ -13,6 +13,7 @@ import numpy as np
 from afdcli.classifier import DedriftedClassifier, identify_weights, load_classifier
 from afdcli.errors import OutputRefused, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
+from afdcli.methods.remedy import Remedy
 from afdcli.options import ClassifyOptions
 from afdcli.parallel import CRASHED, ordered_map
 from afdcli.results import ResultFile, Row, record
@@ -42,6 +43,7 @@ class Prediction:
             "height": sample.height,
             "quality": sample.quality,
             "quality_exact": sample.quality_exact,
+            "quality_source": None if sample.error else "estimated" if sample.quality is None else "tables",
             "drift": self.drift,
         }
         for rank, (label, index, probability) in enumerate(self.classes, start=1):
@@ -49,15 +51,20 @@ class Prediction:
         return {name: values.get(name) for name in columns}
 
 
-def columns(topk: int, drift: bool) -> dict[str, type]:
-    """The columns of the result, in order, with the type of their values; `drift` is there if there is a module."""
-    facts = {"path": str, "status": str, "error": str, "format": str, "width": int, "height": int}
+def columns(topk: int, module: Remedy | None) -> dict[str, type]:
+    """The columns of the result, in order, with the type of their values; what is special to a `module` among them."""
+    facts: dict[str, type] = {"path": str, "status": str, "error": str, "format": str, "width": int, "height": int}
     ranks = {
         f"{name}_{rank}": kind
         for rank in range(1, topk + 1)
         for name, kind in (("label", str), ("index", int), ("prob", float))
     }
-    return {**facts, "quality": int, "quality_exact": bool, **({"drift": float} if drift else {}), **ranks}
+    facts |= {"quality": int, "quality_exact": bool}
+    if module is not None and module.uses_quality:
+        facts["quality_source"] = str
+    if module is not None and module.estimates_drift:
+        facts["drift"] = float
+    return facts | ranks
 
 
 class Classification:
@@ -90,7 +97,7 @@ class Classification:
             "topk": options.topk,
             **asdict(options.read),
         }
-        self._columns = columns(options.topk, drift=module is not None and module.estimates_drift)
+        self._columns = columns(options.topk, module)
         self._file = ResultFile(options.output, self._columns, record("afd classify", settings), resume=options.resume)
         if self._file.rows < self.total:  # Whole batches only: what went through the network together does so again.
             self._file.keep(self._file.rows - self._file.rows % options.model.batch_size)
@@ -142,10 +149,11 @@ def _predict(batch: list[Sample], classifier: DedriftedClassifier, topk: int) ->
     """One prediction for each sample, in their order; those without pixels take no part."""
     predictions = [Prediction(replace(sample, pixels=None)) for sample in batch]
     readable = {number: sample.pixels for number, sample in enumerate(batch) if sample.pixels is not None}
+    qualities = np.array([batch[number].quality for number in readable], dtype=np.float32)  # None becomes NaN
     if not readable:
         return predictions
     names = classifier.backbone.labels.names
-    indices, probabilities, drifts = classifier.top(np.stack(list(readable.values())), topk)
+    indices, probabilities, drifts = classifier.top(np.stack(list(readable.values())), topk, qualities)
     for place, number in enumerate(readable):
         classes = tuple(
             (names[index], int(index), round(float(probability), 4))

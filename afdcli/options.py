@@ -22,7 +22,7 @@ JPEG 2000 is the error it aims at, as a peak signal-to-noise ratio in dB."""
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 SUBSAMPLED = ("jpeg", "avif", "heic")
 """The codecs whose subsampling can be chosen."""
-METHOD_NAMES = ("afd", "ddp", "augment", "restore")
+METHOD_NAMES = ("afd", "fct", "ddp", "augment", "restore")
 """What can be trained, see `methods`."""
 TAPS = ("stem", "stage1", "stage2")
 """Where a backbone can be cut, see `backbones.split`."""
@@ -238,7 +238,8 @@ class TrainOptions:
     """The best module so far, by validation. Beside it lie the last one, `.last.safetensors`; the log, `.csv`, and its
     curves, `.png`; and `.state.safetensors`, to go on from."""
     method: str = "afd"
-    """What is trained: `afd`; or, to compare with, `ddp`, `augment` (the backbone itself) or `restore` (the image)."""
+    """What is trained: `afd`; `fct`, which trains the backbone itself; or, to compare with, `ddp`, `augment` (the
+    backbone as well) or `restore` (the image)."""
     tap: str = "auto"
     """Where the module goes: `stem`, `stage1` or `stage2`; `auto` is where the method does best."""
     width: int = 24
@@ -260,6 +261,8 @@ class TrainOptions:
     """Of the divergence between the predictions for the original and for its mended copy."""
     pixel_weight: float = 1.0
     """Of the difference between the original and its restored copy."""
+    quality_weight: float = 1.0
+    """Of the error of the estimated quality factor."""
     clean_share: float = 0.2
     """Of the pairs, how many are not compressed: the module must leave those alone."""
     crop_first_share: float = 0.5

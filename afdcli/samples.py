@@ -5,6 +5,7 @@ Nothing here imports torch, nor may it: every worker would pay for that with sec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -83,6 +84,8 @@ class Damaged:
     """(1 + levels, H, W, 3) uint8 in [0, 255], the undamaged one first."""
     sizes: np.ndarray | None = None
     """(1 + levels, 2): for each of them the bytes of its file, and the pixels in that file."""
+    qualities: np.ndarray | None = None
+    """(1 + levels,) the JPEG quality factor in each file's tables, NaN where it has none."""
 
 
 def damage(
@@ -97,18 +100,21 @@ def damage(
         if case.source.error:
             raise UnreadableImage(case.source.error)
         data = read_file(case.source.path)
-        image = decode_rgb(data, options.read).image
-        clean = preprocessing(image)
+        photo = decode_rgb(data, options.read)
+        image, clean = photo.image, preprocessing(photo.image)
         files = [read_file(path) for path in case.copies]
         for degradation in degradations:
             rng = codecs.rng_for(options.seed, case.source.name, degradation.name)
             files.append(codecs.degrade(clean if options.order == "crop-first" else image, degradation, rng))
-        views, sizes = [clean], [(len(data), image.width * image.height)]
+        views, sizes, qualities = [clean], [(len(data), image.width * image.height)], [photo.quality]
         for file, level in zip(files, levels, strict=True):
-            decoded = decode_rgb(file, ReadOptions()).image
+            copy = decode_rgb(file, ReadOptions())
+            decoded = copy.image
+            qualities.append(copy.quality)
             views.append(decoded if level.order == "crop-first" else preprocessing(decoded))
             sizes.append((len(file), decoded.width * decoded.height))
-        return Damaged(case, "", np.stack([np.asarray(view) for view in views]), np.array(sizes))
+        pixels = np.stack([np.asarray(view) for view in views])
+        return Damaged(case, "", pixels, np.array(sizes), np.array(qualities, dtype=np.float32))
     except UnreadableImage as error:
         return Damaged(case, str(error))
 
@@ -121,6 +127,8 @@ class Pair:
     """(H, W, 3) uint8 in [0, 255]."""
     degraded: np.ndarray
     """(H, W, 3) uint8 in [0, 255]; the original itself in the share of clean pairs."""
+    quality: float
+    """The JPEG quality factor of the last save; 100 for clean pairs, NaN for other codecs."""
 
 
 def make_pair(draw: tuple[int, str], size: int, options: TrainOptions) -> Pair | None:
@@ -133,13 +141,14 @@ def make_pair(draw: tuple[int, str], size: int, options: TrainOptions) -> Pair |
         mirrored = rng.random() < 0.5
         original = _crop(image, box, size, mirrored)
         if rng.random() < options.clean_share:
-            return Pair(original, original)
+            return Pair(original, original, 100.0)
         degradation = random_degradation(rng)
+        quality = float(degradation.last.quality) if degradation.last.codec == "jpeg" else math.nan
         if rng.random() < options.crop_first_share:
             degraded = codecs.decode(codecs.degrade(Image.fromarray(original), degradation, rng))
-            return Pair(original, np.asarray(degraded))
+            return Pair(original, np.asarray(degraded), quality)
         degraded = codecs.decode(codecs.degrade(image, degradation, rng))
-        return Pair(original, _crop(degraded, box, size, mirrored))
+        return Pair(original, _crop(degraded, box, size, mirrored), quality)
     except UnreadableImage:
         return None
 

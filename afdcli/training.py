@@ -31,7 +31,7 @@ from afdcli.errors import BadCheckpoint, UnreadableImage, WrongUse
 from afdcli.files import expand_inputs, find_images
 from afdcli.images import read_rgb
 from afdcli.methods import METHODS
-from afdcli.methods.remedy import Remedy, divergence
+from afdcli.methods.remedy import Batch, Remedy, divergence
 from afdcli.options import Compression, TrainOptions
 from afdcli.parallel import ordered_map
 from afdcli.results import ResultFile, check_writable, record
@@ -56,6 +56,7 @@ LOSSES = {
     "stage": "the same for what the tail's layers make of them, the mean over all layers",
     "logit": "nats from the original's prediction",
     "pixel": "squared error of the restored image, in thousandths",
+    "quality": "error of the estimated quality factor, of 1",
 }
 VALIDATION = {
     "agreement": "percent of damaged photos that get the class of their original, with the module",
@@ -182,16 +183,17 @@ class Training:
         assert module is not None
         for group in self._optimizer.param_groups:
             group["lr"] = options.learning_rate * _schedule(self.done, options.steps)
-        original, degraded = (
-            self._images([getattr(pair, name) for pair in pairs]) for name in ("original", "degraded")
-        )
+        original = self._images([pair.original for pair in pairs])
+        degraded = self._images([pair.degraded for pair in pairs])
+        batch = Batch(original, degraded, original.new_tensor([pair.quality for pair in pairs]))
         with torch.autocast(degraded.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
-            losses = module.losses(self._student, self._teacher, original, degraded)
+            losses = module.losses(self._student, self._teacher, batch)
         weights = {
             "feature": options.feature_weight,
             "stage": options.stage_weight,
             "logit": options.logit_weight,
             "pixel": options.pixel_weight,
+            "quality": options.quality_weight,
         }
         losses["loss"] = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
         self._optimizer.zero_grad()
@@ -215,6 +217,8 @@ class Training:
         """See `Step.validation`."""
         options, preprocessing = self._options, self.backbone.preprocessing
         totals: dict[str, list[float]] = {name: [] for name in VALIDATION}
+        qualities = torch.tensor([100.0, *(2 * [float(level.quality) for level in VALIDATION_LEVELS])])
+        qualities = qualities.to(self._teacher.mean.device)
         for path in self._held_out:
             try:
                 photo = read_rgb(path, options.read).image
@@ -224,7 +228,7 @@ class Training:
             damaged = [codecs.decode(codecs.encode(crop, level)) for level in VALIDATION_LEVELS]
             damaged += [preprocessing(codecs.decode(codecs.encode(photo, level))) for level in VALIDATION_LEVELS]
             images = self._images([np.asarray(image) for image in (crop, *damaged)])
-            without, with_module = self._teacher.outputs(images), self._average.outputs(images)
+            without, with_module = self._teacher.outputs(images), self._average.outputs(images, qualities)
             plain, logits = without.logits, with_module.logits
             same = logits.argmax(1) == plain[0].argmax()
             totals["agreement"].append(100 * float(same[1:].float().mean()))

@@ -248,8 +248,8 @@ def test_other_weights_are_compared_with_the_first(labelled, monkeypatch, classi
     class Stubborn(type(classifier)):
         """Always says what the last class of the list is."""
 
-        def top(self, pixels, k):
-            indices, *others = super().top(pixels, k)
+        def top(self, pixels, k, quality):
+            indices, *others = super().top(pixels, k, quality)
             return np.full_like(indices, 999), *others
 
     other = Stubborn(classifier.backbone).eval()
@@ -258,6 +258,23 @@ def test_other_weights_are_compared_with_the_first(labelled, monkeypatch, classi
     rows = evaluate(labelled, 5, weights=("none", str(tmp_path / "other")))
     assert [row["difference"] for row in rows[:2]] == [None, None]
     assert [row["difference"] for row in rows[2:]] == [-rows[0]["top1"], -rows[1]["top1"]]
+
+
+def test_classifiers_are_told_the_quality_in_each_files_tables(plain, monkeypatch, classifier):
+    told = []
+
+    class Listening(type(classifier)):
+        def top(self, pixels, k, quality):
+            told.append(quality.tolist())
+            return super().top(pixels, k, quality)
+
+    listening = Listening(classifier.backbone).eval()
+    monkeypatch.setattr(evaluation, "load_classifier", lambda *_: listening)
+    levels = (Compression("jpeg", 7), Compression("avif", 30), Compression("jpeg", 25))
+    for order in ("crop-first", "compress-first"):
+        list(Evaluation(EvaluateOptions(plain, levels=levels, order=order, model=CPU, workers=0)).photos())
+    first = [quality for one in told for quality in one][:4]
+    assert [first[0], first[1], first[3]] == [92.0, 7.0, 25.0] and math.isnan(first[2])
 
 
 ROW = {

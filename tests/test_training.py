@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 from afdcli.checkpoint import load_checkpoint
 from afdcli.classifier import load_classifier
 from afdcli.errors import BadCheckpoint, OutputRefused, WrongUse
+from afdcli.inference import Classification
 from afdcli.methods import METHODS
-from afdcli.options import ModelOptions, TrainOptions
+from afdcli.options import ClassifyOptions, ModelOptions, TrainOptions
 from afdcli.samples import Pair, make_pair, random_degradation
 from afdcli.training import Training
 
@@ -218,3 +219,20 @@ def test_every_method_trains_resumes_saves_and_classifies(options, tmp_path, met
         assert not torch.equal(plain, remedied)
         torch.testing.assert_close(remedied, training._average(images), rtol=1e-4, atol=1e-4)
     assert (drift is not None) == METHODS[method].estimates_drift
+
+
+def test_with_fct_every_row_says_where_the_quality_is_from(options, tmp_path):
+    options = replace(options, method="fct", output=tmp_path / "m.safetensors", steps=1, validate_every=1)
+    run(options)
+    (tmp_path / "photos").mkdir()
+    photo = Image.open(f"{options.photos[0]}/0.png")
+    photo.save(tmp_path / "photos" / "a.jpg", quality=20)
+    photo.save(tmp_path / "photos" / "b.png")
+    (tmp_path / "photos" / "c.jpg").touch()
+    asked = ClassifyOptions(
+        (str(tmp_path / "photos"),), tmp_path / "p.csv", weights=str(options.output), model=options.model, workers=0
+    )
+    rows = list(Classification(asked).rows())
+    found = [(row["quality"], row["quality_source"]) for row in rows]
+    assert found == [(20, "tables"), (None, "estimated"), (None, None)]
+    assert "drift" not in rows[0]

@@ -3,8 +3,10 @@
 from afdcli.methods.afd import AFDModule
 from afdcli.methods.augment import Augmentation
 from afdcli.methods.ddp import DDPModule
+from afdcli.methods.fct import FCTModule
 from afdcli.methods.remedy import Remedy
 from afdcli.methods.restore import ARCNN
 
-METHODS: dict[str, type[Remedy]] = {remedy.method: remedy for remedy in (AFDModule, DDPModule, Augmentation, ARCNN)}
+_REMEDIES: tuple[type[Remedy], ...] = (AFDModule, FCTModule, DDPModule, Augmentation, ARCNN)
+METHODS = {remedy.method: remedy for remedy in _REMEDIES}
 """By the name on the command line."""

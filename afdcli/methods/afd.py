@@ -23,6 +23,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from afdcli.methods.remedy import (
+    Batch,
     Network,
     Remedy,
     divergence,
@@ -275,11 +276,11 @@ class AFDModule(Remedy, PyTorchModelHubMixin, library_name="afd-dedrift", licens
             )
         )
 
-    def losses(self, student: Network, teacher: Network, original: Tensor, degraded: Tensor) -> dict[str, Tensor]:
+    def losses(self, student: Network, teacher: Network, batch: Batch) -> dict[str, Tensor]:
         """How far the features at the tap, those of the tail's layers, and the predictions are from the original's."""
         with torch.no_grad():
-            clean = teacher.outputs(original)
-        mended = student.outputs(degraded)
+            clean = teacher.outputs(batch.original)
+        mended = student.outputs(batch.degraded)
         return {
             "feature": relative_error(mended.features, clean.features),
             "stage": mean_relative_error(mended.stages, clean.stages),
@@ -290,7 +291,7 @@ class AFDModule(Remedy, PyTorchModelHubMixin, library_name="afd-dedrift", licens
         """`features` (B, channels, h, w) of `images` (B, 3, H, W) in [0, 1], de-drifted. Any sizes."""
         return self.mend(features, images)[0]
 
-    def mend(self, features: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    def mend(self, features: Tensor, images: Tensor, quality: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What `forward` gives, and the drift map, see `DriftEstimator`."""
         drift = self.drift(images, features.shape[-2:])
         return features + drift * self.enhance(features), drift

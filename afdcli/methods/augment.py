@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from afdcli.methods.remedy import Network, Remedy, divergence
+from afdcli.methods.remedy import Batch, Network, Remedy, divergence
 from afdcli.options import TrainOptions
 
 
@@ -35,9 +35,9 @@ class Augmentation(Remedy):
         """See `Remedy`."""
         return cls(AugmentConfig())
 
-    def losses(self, student: Network, teacher: Network, original: Tensor, degraded: Tensor) -> dict[str, Tensor]:
+    def losses(self, student: Network, teacher: Network, batch: Batch) -> dict[str, Tensor]:
         """How far the predictions for both are from what the original's were."""
         with torch.no_grad():
-            target = teacher.outputs(original).logits
-        both = student.outputs(torch.cat((original, degraded))).logits
+            target = teacher.outputs(batch.original).logits
+        both = student.outputs(torch.cat((batch.original, batch.degraded))).logits
         return {"logit": divergence(both, torch.cat((target, target)))}

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from afdcli.methods.remedy import Network, Remedy, relative_error, silence
+from afdcli.methods.remedy import Batch, Network, Remedy, relative_error, silence
 from afdcli.options import TrainOptions
 
 
@@ -58,14 +58,14 @@ class DDPModule(Remedy):
         """See `Remedy`."""
         return cls(DDPConfig(channels))
 
-    def mend(self, features: Tensor, images: Tensor) -> tuple[Tensor, None]:
+    def mend(self, features: Tensor, images: Tensor, quality: Tensor | None = None) -> tuple[Tensor, None]:
         """`features` (B, C, h, w) with their correction."""
         small = F.interpolate(images, features.shape[-2:], mode="bilinear", align_corners=False, antialias=True)
         x = torch.cat((features, small), 1)
         return features + self.fuse(torch.cat([branch(x) for branch in self.branches], 1)), None
 
-    def losses(self, student: Network, teacher: Network, original: Tensor, degraded: Tensor) -> dict[str, Tensor]:
+    def losses(self, student: Network, teacher: Network, batch: Batch) -> dict[str, Tensor]:
         """How far the features are from the original's."""
         with torch.no_grad():
-            clean = teacher.outputs(original)
-        return {"feature": relative_error(student.outputs(degraded).features, clean.features)}
+            clean = teacher.outputs(batch.original)
+        return {"feature": relative_error(student.outputs(batch.degraded).features, clean.features)}

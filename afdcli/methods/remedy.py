@@ -29,11 +29,23 @@ class Outputs:
     """(B, classes)."""
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What one step of training learns from."""
+
+    original: Tensor
+    """(B, 3, H, W) in [0, 1]."""
+    degraded: Tensor
+    """The same, each compressed; in the share of undamaged ones the original itself."""
+    quality: Tensor
+    """(B,) the JPEG quality factor of the last save, in 1..100; 100 for undamaged ones, NaN where it was no JPEG."""
+
+
 class Network(Protocol):
     """A classifier, as methods see it: see `DedriftedClassifier`."""
 
-    def outputs(self, images: Tensor) -> Outputs:
-        """Of `images` (B, 3, H, W), RGB in [0, 1]."""
+    def outputs(self, images: Tensor, quality: Tensor | None = None) -> Outputs:
+        """Of `images` (B, 3, H, W), RGB in [0, 1], with their JPEG `quality` (B,), NaN where it is not known."""
 
 
 class Remedy(nn.Module):
@@ -50,17 +62,18 @@ class Remedy(nn.Module):
     """Whether a copy of the backbone is trained along with it, and belongs to it."""
     estimates_drift: ClassVar[bool] = False
     """Whether `mend` gives a drift map."""
+    uses_quality: ClassVar[bool] = False
+    """Whether `mend` does something with the quality."""
 
     @classmethod
     def build(cls, options: TrainOptions, channels: int, blocks: tuple[int, ...]) -> Remedy:
         """An untrained one, which changes nothing yet; `channels` and `blocks` are those of the `Split`."""
         raise NotImplementedError
 
-    def losses(self, student: Network, teacher: Network, original: Tensor, degraded: Tensor) -> dict[str, Tensor]:
+    def losses(self, student: Network, teacher: Network, batch: Batch) -> dict[str, Tensor]:
         """What training makes small, by name, before weighting. `student` has this remedy, `teacher` is the backbone.
 
-        `original` and its compressed copy `degraded` are (B, 3, H, W) in [0, 1]. What is not in the dictionary does not
-        count; its names are among `feature`, `stage`, `logit` and `pixel`.
+        The names are among `feature`, `stage`, `logit`, `pixel` and `quality`.
         """
         raise NotImplementedError
 
@@ -68,8 +81,11 @@ class Remedy(nn.Module):
         """What the stem gets instead of `images` (B, 3, H, W) in [0, 1]."""
         return images
 
-    def mend(self, features: Tensor, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What the tail gets instead of `features` (B, C, h, w), and a drift map in (0, 1), if there is one."""
+    def mend(self, features: Tensor, images: Tensor, quality: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """What the tail gets instead of `features` (B, C, h, w), and a drift map in (0, 1), if there is one.
+
+        `quality` (B,) is the JPEG quality factor of the files, NaN where it is not known.
+        """
         return features, None
 
     def correct(self, drift: Tensor | None, number: int, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from afdcli.methods.remedy import Network, Remedy, silence
+from afdcli.methods.remedy import Batch, Network, Remedy, silence
 from afdcli.options import TrainOptions
 
 
@@ -59,6 +59,6 @@ class ARCNN(Remedy):
         """`images` (B, 3, H, W) in [0, 1], restored, in [0, 1]."""
         return (images + self.layers(images)).clamp(0, 1)  # type: ignore[no-any-return]
 
-    def losses(self, student: Network, teacher: Network, original: Tensor, degraded: Tensor) -> dict[str, Tensor]:
+    def losses(self, student: Network, teacher: Network, batch: Batch) -> dict[str, Tensor]:
         """The squared error of the pixels, as in the paper, in units of 1/1000."""
-        return {"pixel": 1000 * F.mse_loss(self.restore(degraded).float(), original)}
+        return {"pixel": 1000 * F.mse_loss(self.restore(batch.degraded).float(), batch.original)}

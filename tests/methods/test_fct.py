@@ -1,0 +1,59 @@
+import torch
+
+from afdcli.methods.fct import FCTConfig, FCTModule
+from afdcli.methods.remedy import Batch, Outputs
+
+
+def module_of(channels: int = 4, **config: bool) -> FCTModule:
+    torch.manual_seed(0)
+    module = FCTModule(FCTConfig(channels, width=8, **config))
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return module
+
+
+def test_an_untrained_block_changes_nothing_at_any_quality() -> None:
+    features, images = torch.randn(2, 4, 7, 9), torch.rand(2, 3, 28, 36)
+    module = FCTModule(FCTConfig(4))
+    for quality in (None, torch.tensor([10.0, 90.0])):
+        assert torch.equal(module.mend(features, images, quality)[0], features)
+
+
+def test_what_is_added_depends_on_the_quality_told() -> None:
+    module, features, images = module_of(), torch.randn(1, 4, 7, 9), torch.rand(1, 3, 28, 36)
+    low, high = (module.mend(features, images, torch.tensor([quality]))[0] for quality in (10.0, 90.0))
+    assert not torch.allclose(low, high, atol=1e-3)
+
+
+def test_a_quality_that_is_not_known_is_estimated_and_one_that_is_known_is_not() -> None:
+    module, features, images = module_of().requires_grad_(False), torch.randn(2, 4, 7, 9), torch.rand(2, 3, 28, 36)
+    estimated = module.estimate(images)
+    assert ((estimated > 0) & (estimated < 100)).all()
+    expected = module.mend(features, images, torch.tensor([float(estimated[0]), 30.0]))[0]
+    torch.testing.assert_close(module.mend(features, images, torch.tensor([torch.nan, 30.0]))[0], expected)
+    every = module.mend(features, images, estimated)[0]
+    torch.testing.assert_close(module.mend(features, images)[0], every)
+
+
+def test_without_the_block_the_features_are_left_alone() -> None:
+    features = torch.randn(1, 4, 7, 9)
+    assert module_of(mapped=False).mend(features, torch.rand(1, 3, 28, 36))[0] is features
+
+
+def test_losses_tell_the_student_what_is_known_and_count_only_that() -> None:
+    told: list[list[float]] = []
+
+    class Echo:
+        def outputs(self, images: torch.Tensor, quality: torch.Tensor | None = None) -> Outputs:
+            if quality is not None:
+                told.append(quality.tolist())
+            return Outputs(images, images, [images], images.flatten(1))
+
+    module, images = module_of(), torch.rand(3, 3, 16, 16)
+    losses = module.losses(Echo(), Echo(), Batch(images, images, torch.tensor([20.0, torch.nan, 100.0])))
+    assert told[0] == [100.0, 100.0, 100.0]
+    assert told[1][0] == 20.0 and told[1][1] != told[1][1]
+    assert losses["feature"] == losses["stage"] == losses["logit"] == 0
+    estimated = module.estimate(images)
+    expected = ((estimated[0] - 20).abs() + (estimated[2] - 100).abs()) / 200
+    torch.testing.assert_close(losses["quality"], expected)
