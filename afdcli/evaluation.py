@@ -20,16 +20,18 @@ from scipy.stats import binomtest
 from afdcli import codecs
 from afdcli.backbones import Labels
 from afdcli.classifier import identify_weights, load_classifier
-from afdcli.errors import OutputRefused, WrongUse
+from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
-from afdcli.images import Preprocessing
-from afdcli.options import EvaluateOptions, degradations
+from afdcli.images import Preprocessing, read_rgb
+from afdcli.options import EvaluateOptions, ReadOptions, degradations
 from afdcli.parallel import CRASHED, ordered_map
 from afdcli.results import ResultFile, Row, check_replaceable, read_record, record
 from afdcli.samples import Case, Damaged, Level, damage
 
 PROGRAM = "afd evaluate"
 TOP = 5
+SEVERITIES = {"1": 25, "2": 18, "3": 15, "4": 10, "5": 7}
+"""ImageNet-C's folders, and the JPEG quality that each stands for (Hendrycks and Dietterich, ICLR 2019)."""
 
 COLUMNS = {
     "backbone": str,
@@ -256,11 +258,13 @@ def read_copies(
     """The levels in a folder made by `afd degrade`, and for each source the paths of its copies at these levels.
 
     A level of photos already cropped as by `preprocessing` is crop-first. A source without a copy gets a path that
-    does not exist, and so an error of its own.
+    does not exist, and so an error of its own. One of ImageNet-C's folders, `jpeg_compression` say, will do as well.
 
     Raises:
         WrongUse: there are no manifests, or the photos were cropped in another way.
     """
+    if any((folder / severity).is_dir() for severity in SEVERITIES):
+        return _read_imagenet_c(folder, sources, preprocessing)
     levels, paths = [], []
     for manifest in sorted(folder.glob("*.csv")):
         made = read_record(manifest)
@@ -282,6 +286,32 @@ def read_copies(
     if not levels:
         raise WrongUse(f"'{folder}' has no copies made by afd degrade.")
     return levels, list(zip(*paths, strict=True))
+
+
+def _read_imagenet_c(
+    folder: Path, sources: Sequence[Source], preprocessing: Preprocessing
+) -> tuple[list[Level], list[tuple[str, ...]]]:
+    """The same for `CORRUPTION/1..5/CLASS/NAME`: a level is the corruption at a severity, or JPEG at its quality."""
+    found = [severity for severity in SEVERITIES if (folder / severity).is_dir()]
+    levels, paths = [], []
+    for severity in found:
+        copies = [str(folder / severity / source.name) for source in sources]
+        size = next((_size(copy) for copy in copies if Path(copy).exists()), None)
+        if size is None:
+            raise WrongUse(f"'{folder / severity}' has none of the photos of the dataset.")
+        jpeg = folder.name == "jpeg_compression"
+        order = "crop-first" if size == (preprocessing.size, preprocessing.size) else "compress-first"
+        quality = SEVERITIES[severity] if jpeg else int(severity)
+        levels.append(Level("jpeg" if jpeg else folder.name, quality, 1, order))
+        paths.append(copies)
+    return levels, list(zip(*paths, strict=True))
+
+
+def _size(path: str) -> tuple[int, int] | None:
+    try:
+        return read_rgb(path, ReadOptions()).image.size
+    except UnreadableImage:
+        return None
 
 
 def labels_of(sources: Sequence[Source], labels: Labels) -> list[int | None]:

@@ -423,6 +423,25 @@ def test_degraded_copies_of_the_networks_size_are_crop_first(monkeypatch, real_c
     assert from_copies == evaluate(labelled, 5)
 
 
+def test_imagenet_cs_folders_are_read_as_they_are(labelled, classifier, tmp_path):
+    preprocessing = classifier.backbone.preprocessing
+    for corruption, severities in (("jpeg_compression", "25"), ("fog", "1")):
+        for severity in severities:
+            for path in labelled.glob("*/*.jpg"):
+                copy = tmp_path / corruption / severity / path.relative_to(labelled)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                preprocessing(Image.open(path)).save(copy, "JPEG", quality={"2": 18, "5": 7, "1": 50}[severity])
+    options = EvaluateOptions(labelled, degraded=tmp_path / "jpeg_compression", workers=0)
+    run = Evaluation(options)
+    list(run.photos())
+    assert run.rows() == evaluate(labelled, 18, 7)
+    run = Evaluation(replace(options, degraded=tmp_path / "fog"))
+    assert [(level.codec, level.quality, level.order) for level in run.levels] == [("fog", 1, "crop-first")]
+    (tmp_path / "empty" / "1").mkdir(parents=True)
+    with pytest.raises(WrongUse, match="none of the photos"):
+        Evaluation(replace(options, degraded=tmp_path / "empty"))
+
+
 def by_quality(rows):
     return sorted(rows, key=lambda row: row["quality"] or 0)
 
