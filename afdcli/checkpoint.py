@@ -21,6 +21,12 @@ from afdcli.methods.remedy import Remedy
 from afdcli.options import TAPS
 
 FORMAT = "afd-dedrift 1"
+
+
+class ForeignCheckpoint(BadCheckpoint):
+    """A sound file that is not ours."""
+
+
 CHANGED = "backbone."
 """What the names of the backbone's tensors begin with, in a file."""
 
@@ -65,7 +71,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        BadCheckpoint: it is not there, truncated, not ours, or its tensors are not those of its config.
+        ForeignCheckpoint: it is not ours.
+        BadCheckpoint: it is not there, truncated, or its tensors are not those of its config.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -76,7 +83,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except (OSError, SafetensorError) as error:
         raise BadCheckpoint(f"'{path}' cannot be read as safetensors: {error}. Get it again.") from None
     if metadata.get("format") != FORMAT:
-        raise BadCheckpoint(f"'{path}' holds no module of afd. Whole backbones go to --backbone-checkpoint.")
+        raise ForeignCheckpoint(f"'{path}' holds no module of afd. Whole backbones go to --backbone-checkpoint.")
     try:
         method = METHODS[metadata["method"]]
         module = method(method.Config(**json.loads(metadata["config"])))

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from afdcli.backbones import Backbone, Tail, load_backbone, split
-from afdcli.checkpoint import Checkpoint, check_backbone, load_checkpoint
+from afdcli.checkpoint import Checkpoint, ForeignCheckpoint, check_backbone, load_checkpoint
 from afdcli.errors import WrongUse
 from afdcli.methods.remedy import Outputs, Remedy
+from afdcli.methods.restore import Restorer, load_restorer
 from afdcli.options import ModelOptions
 
 SHIPPED = (Path(__file__).parent / "weights", Path(__file__).parent.parent / "weights")
@@ -121,7 +122,7 @@ def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedCl
     if path is None:
         classifier = DedriftedClassifier(backbone)
     else:
-        classifier = with_module(load_checkpoint(path), backbone, path)
+        classifier = _load(path, backbone)
         assert classifier.module is not None
         classifier.module = classifier.module.folded()
     return classifier.eval().to(device).to(memory_format=torch.channels_last)
@@ -139,6 +140,16 @@ def with_module(checkpoint: Checkpoint, backbone: Backbone, path: Path) -> Dedri
         model.load_state_dict(checkpoint.changed, strict=False)
         backbone = replace(backbone, model=model)
     return DedriftedClassifier(backbone, checkpoint.module, checkpoint.tap)
+
+
+def _load(path: Path, backbone: Backbone) -> DedriftedClassifier:
+    """`backbone` with what is in the file at `path`: a module of afd, or a network that restores images."""
+    if path.suffix.lower() == ".pth" and path.exists():
+        return DedriftedClassifier(backbone, load_restorer(path), Restorer.tap)
+    try:
+        return with_module(load_checkpoint(path), backbone, path)
+    except ForeignCheckpoint:
+        return DedriftedClassifier(backbone, load_restorer(path), Restorer.tap)
 
 
 def find_weights(weights: str, backbone: Backbone) -> Path | None:

@@ -206,7 +206,7 @@ def markdown(rows: Sequence[Row], milliseconds: Mapping[str, float]) -> str:
     by_name = {name: [row for row in rows if row["weights"] == name] for name in names}
     labelled = rows[0]["top1"] is not None
     figure = "top1" if labelled else "agreement"
-    lines = [["top-1, %" if labelled else "agreement, %", *names]]
+    lines = [["top-1, %" if labelled else "agreement, %", *(Path(name).stem for name in names)]]
     for level in zip(*by_name.values(), strict=True):
         row = level[0]
         passes = f", {row['passes']} passes" if row["passes"] > 1 else ""

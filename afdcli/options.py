@@ -192,7 +192,8 @@ class EvaluateOptions:
     degraded: Path | None = None
     """Read the levels from this folder made by `afd degrade` from `dataset`, instead of compressing here."""
     weights: tuple[str, ...] = ("auto",)
-    """De-drifting modules to compare, each as for `ClassifyOptions`, on the same compressed bytes."""
+    """De-drifting modules to compare, each as for `ClassifyOptions`, on the same compressed bytes; the others are
+    compared with the first. Networks that remove artifacts (.pth, .safetensors) may be among them."""
     compare: bool = False
     """Also write a Markdown table and PNG curves, beside the output."""
     seed: int = 0

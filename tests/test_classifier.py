@@ -106,7 +106,7 @@ def test_a_device_that_is_not_here_is_refused_in_a_sentence(device):
 
 def test_a_module_sees_features_and_images_and_changes_the_outcome(classifier, pixels):
     class Zero(Remedy):
-        def mend(self, features, images):
+        def mend(self, features, images, quality):
             assert images.shape == (3, 3, 224, 224)
             assert 0 <= images.min() <= images.max() <= 1
             return torch.zeros_like(features), torch.ones(3, 1, 1, 1)

@@ -58,7 +58,7 @@ def test_multiply_adds_are_those_counted_by_hand(tmp_path):
     class Module(Remedy):
         layer = torch.nn.Conv2d(cut.channels, cut.channels, 3, padding=1)
 
-        def mend(self, features, images):
+        def mend(self, features, images, quality):
             return self.layer(features), None
 
     side = 160 // cut.reduction

@@ -4,15 +4,21 @@ https://arxiv.org/abs/1504.06993
 
 Four convolutions, 9x9, 7x7, 1x1 and 5x5: feature extraction, enhancement, mapping, reconstruction. Different from the
 paper: it works on RGB and adds its output to the image, and half as many channels are the default.
+
+Other networks for the same job, trained elsewhere, are read through spandrel: DnCNN, FBCNN and many more.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from afdcli.errors import BadCheckpoint
 from afdcli.methods.remedy import Batch, Network, Remedy, silence
 from afdcli.options import TrainOptions
 
@@ -62,3 +68,45 @@ class ARCNN(Remedy):
     def losses(self, student: Network, teacher: Network, batch: Batch) -> dict[str, Tensor]:
         """The squared error of the pixels, as in the paper, in units of 1/1000."""
         return {"pixel": 1000 * F.mse_loss(self.restore(batch.degraded).float(), batch.original)}
+
+
+class Restorer(Remedy):
+    """A network of others, which is used and not trained."""
+
+    tap = "stem"
+
+    def __init__(self, descriptor: Any) -> None:
+        """`descriptor` is spandrel's, of a network from RGB to RGB at the same size."""
+        super().__init__()
+        self.network: nn.Module = descriptor.model
+        self._descriptor = descriptor
+
+    def restore(self, images: Tensor) -> Tensor:
+        """`images` (B, 3, H, W) in [0, 1], restored, in [0, 1]."""
+        return torch.cat([self._descriptor(image[None]) for image in images])  # it takes one at a time
+
+
+def load_restorer(path: Path) -> Restorer:
+    """The network in the .pth or .safetensors file at `path`. Code in it is never run.
+
+    Raises:
+        BadCheckpoint: spandrel is not installed, does not know the network, or it is for another job.
+    """
+    try:
+        import spandrel
+    except ImportError:
+        raise BadCheckpoint(
+            f"'{path}' holds no module of afd. If it is a network that restores images, install what reads it with: "
+            "pip install 'afd-dedrift[restore]'"
+        ) from None
+    if path.suffix.lower() not in (".pth", ".safetensors"):  # spandrel would run a TorchScript file's code
+        raise BadCheckpoint(f"'{path}' must end in .pth or .safetensors.")
+    try:
+        descriptor = spandrel.ModelLoader().load_from_file(path)
+    except Exception as error:  # torch and spandrel raise many kinds on foreign files.
+        raise BadCheckpoint(f"'{path}' holds no module of afd, nor a network that spandrel knows.") from error
+    if not isinstance(descriptor, spandrel.ImageModelDescriptor) or descriptor.scale != 1:
+        raise BadCheckpoint(f"'{path}' is a network of another kind: it does not restore images at their own size.")
+    if (descriptor.input_channels, descriptor.output_channels) != (3, 3):
+        raise BadCheckpoint(f"'{path}' restores grey images. A network for colour ones is needed.")
+    return Restorer(descriptor.eval())
