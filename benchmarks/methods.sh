@@ -13,6 +13,7 @@ train() { # METHOD FLAGS...
     local method=$1 module="$folder/$1.safetensors"
     shift
     [ -e "$folder/$method.done" ] && return
+    [ -e "$folder/$method.state.safetensors" ] && set -- "$@" --resume # an earlier run was interrupted
     afd train "$photos" --method "$method" --output "$module" --steps "$steps" "$@"
     touch "$folder/$method.done"
 }
