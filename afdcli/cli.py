@@ -280,6 +280,9 @@ def train(
     method: Annotated[
         str, typer.Option(help="afd or fct; to compare: ddp, augment or restore.", rich_help_panel=MODULE)
     ] = TrainOptions.method,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="PHOTOS has a folder for each class: learn these.", rich_help_panel=MODULE)
+    ] = False,
     recipe: Annotated[
         str, typer.Option(help="default, or paper; the flags below go before it.", rich_help_panel=MODULE)
     ] = "default",
@@ -328,6 +331,7 @@ def train(
     options = TrainOptions(
         photos=tuple(photos),
         output=output,
+        labels=labels,
         method=method,
         pooled=pooled,
         steps=steps,

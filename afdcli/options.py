@@ -234,10 +234,13 @@ class TrainOptions:
     """`afd train`."""
 
     photos: tuple[str, ...]
-    """Folders, files and patterns of photos. Labels are not needed, and not looked at."""
+    """Folders, files and patterns of photos. Labels are not needed."""
     output: Path = Path("module.safetensors")
     """The best module so far, by validation. Beside it lie the last one, `.last.safetensors`; the log, `.csv`, and its
     curves, `.png`; and `.state.safetensors`, to go on from."""
+    labels: bool = False
+    """The one folder in `photos` has a folder for each class, and `fct` and `augment` learn these; otherwise the target
+    is the untouched classifier's prediction for the original."""
     method: str = "afd"
     """What is trained: `afd`; `fct`, which trains the backbone itself; or, to compare with, `ddp`, `augment` (the
     backbone as well) or `restore` (the image)."""
@@ -284,6 +287,8 @@ class TrainOptions:
     def __post_init__(self) -> None:
         _check_ending("--output", self.output, (".safetensors",))
         _one_of("--method", self.method, METHOD_NAMES)
+        if self.labels and self.method not in ("fct", "augment"):
+            raise WrongUse(f"--labels are for --method fct and augment; {self.method} learns without them.")
         _one_of("--tap", self.tap, ("auto", *TAPS))
         _one_of("--precision", self.precision, ("float32", "bfloat16"))
         for flag in ("width", "stride", "steps", "validate_every"):

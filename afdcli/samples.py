@@ -123,6 +123,8 @@ def damage(
 class Pair:
     """A crop of one photo, and the same crop compressed."""
 
+    path: str
+    """Of the photo."""
     original: np.ndarray
     """(H, W, 3) uint8 in [0, 255]."""
     degraded: np.ndarray
@@ -141,14 +143,14 @@ def make_pair(draw: tuple[int, str], size: int, options: TrainOptions) -> Pair |
         mirrored = rng.random() < 0.5
         original = _crop(image, box, size, mirrored)
         if rng.random() < options.clean_share:
-            return Pair(original, original, 100.0)
+            return Pair(path, original, original, 100.0)
         degradation = random_degradation(rng)
         quality = float(degradation.last.quality) if degradation.last.codec == "jpeg" else math.nan
         if rng.random() < options.crop_first_share:
             degraded = codecs.decode(codecs.degrade(Image.fromarray(original), degradation, rng))
-            return Pair(original, np.asarray(degraded), quality)
+            return Pair(path, original, np.asarray(degraded), quality)
         degraded = codecs.decode(codecs.degrade(image, degradation, rng))
-        return Pair(original, _crop(degraded, box, size, mirrored), quality)
+        return Pair(path, original, _crop(degraded, box, size, mirrored), quality)
     except UnreadableImage:
         return None
 

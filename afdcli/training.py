@@ -30,6 +30,7 @@ from afdcli.classifier import DedriftedClassifier, pick_device
 from afdcli.errors import BadCheckpoint, UnreadableImage, WrongUse
 from afdcli.files import expand_inputs, find_images
 from afdcli.images import read_rgb
+from afdcli.labels import labels_of
 from afdcli.methods import METHODS
 from afdcli.methods.remedy import Batch, Remedy, divergence
 from afdcli.options import Compression, TrainOptions
@@ -94,7 +95,8 @@ class Training:
             BadCheckpoint: there is nothing to resume, or it was begun with other options.
         """
         check_writable(options.output)
-        photos = [source.path for source in find_images(expand_inputs(options.photos)) if not source.error]
+        sources = [source for source in find_images(expand_inputs(options.photos)) if not source.error]
+        photos = [source.path for source in sources]
         if len(photos) < 2:
             raise WrongUse(f"Training needs at least two photos, and there are {len(photos)}.")
         every = max(HELD_OUT, math.ceil(len(photos) / MOST_HELD_OUT))
@@ -102,6 +104,12 @@ class Training:
         self._held_out = tuple(path for index, path in enumerate(photos) if index % every == 0)
         self._options = options
         self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint)
+        self._labels: dict[str, int] = {}
+        if options.labels:
+            classes = labels_of(sources, self.backbone.labels)
+            self._labels = {path: label for path, label in zip(photos, classes, strict=True) if label is not None}
+            if not self._labels:
+                raise WrongUse("--labels needs one folder with a folder for each class in it, and there is none.")
         torch.manual_seed(options.seed)
         method = METHODS[options.method]
         self.tap = method.tap if options.tap == "auto" else options.tap
@@ -185,7 +193,9 @@ class Training:
             group["lr"] = options.learning_rate * _schedule(self.done, options.steps)
         original = self._images([pair.original for pair in pairs])
         degraded = self._images([pair.degraded for pair in pairs])
-        batch = Batch(original, degraded, original.new_tensor([pair.quality for pair in pairs]))
+        quality = original.new_tensor([pair.quality for pair in pairs])
+        labels = [self._labels[pair.path] for pair in pairs] if self._labels else None
+        batch = Batch(original, degraded, quality, None if labels is None else torch.tensor(labels).to(quality.device))
         with torch.autocast(degraded.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
             losses = module.losses(self._student, self._teacher, batch)
         weights = {

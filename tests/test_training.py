@@ -221,6 +221,21 @@ def test_every_method_trains_resumes_saves_and_classifies(options, tmp_path, met
     assert (drift is not None) == METHODS[method].estimates_drift
 
 
+def test_labels_are_those_of_the_photos_folders(options, tmp_path):
+    for number in range(6):
+        (tmp_path / "photos" / str(number % 2)).mkdir(parents=True, exist_ok=True)
+        Image.open(f"{options.photos[0]}/{number}.png").save(tmp_path / "photos" / str(number % 2) / f"{number}.png")
+    options = replace(options, photos=(str(tmp_path / "photos"),), output=tmp_path / "m.safetensors")
+    options = replace(options, method="augment", labels=True, learning_rate=1e-3, steps=40, validate_every=40)
+    training, steps = run(replace(options, logit_weight=1.0))
+    assert sorted(training._labels.values()) == [0, 0, 0, 1, 1, 1]
+    assert np.mean([step.losses["logit"] for step in steps[-10:]]) < 0.8 * np.log(8) < steps[0].losses["logit"]
+    with pytest.raises(WrongUse, match="folder for each class"):
+        Training(replace(options, photos=(str(tmp_path / "photos" / "0"),), output=tmp_path / "n.safetensors"))
+    with pytest.raises(WrongUse, match="afd learns without"):
+        replace(options, method="afd")
+
+
 def test_with_fct_every_row_says_where_the_quality_is_from(options, tmp_path):
     options = replace(options, method="fct", output=tmp_path / "m.safetensors", steps=1, validate_every=1)
     run(options)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from afdcli.methods.remedy import Batch, Network, Remedy, divergence
+from afdcli.methods.remedy import Batch, Network, Remedy, misprediction
 from afdcli.options import TrainOptions
 
 
@@ -36,8 +36,8 @@ class Augmentation(Remedy):
         return cls(AugmentConfig())
 
     def losses(self, student: Network, teacher: Network, batch: Batch) -> dict[str, Tensor]:
-        """How far the predictions for both are from what the original's were."""
+        """How far the predictions for both are from the labels, or from what the original's were."""
         with torch.no_grad():
             target = teacher.outputs(batch.original).logits
-        both = student.outputs(torch.cat((batch.original, batch.degraded))).logits
-        return {"logit": divergence(both, torch.cat((target, target)))}
+        raw, compressed = (student.outputs(images).logits for images in (batch.original, batch.degraded))
+        return {"logit": (misprediction(raw, batch, target) + misprediction(compressed, batch, target)) / 2}

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from afdcli.methods.afd import AFDConfig, DriftEstimator
-from afdcli.methods.remedy import Batch, Network, Remedy, divergence, mean_relative_error, relative_error, silence
+from afdcli.methods.remedy import Batch, Network, Remedy, mean_relative_error, misprediction, relative_error, silence
 from afdcli.options import TrainOptions
 
 
@@ -75,8 +75,8 @@ class FCTModule(Remedy):
         return 100 * self.estimator(images, (1, 1)).flatten()  # type: ignore[no-any-return]
 
     def losses(self, student: Network, teacher: Network, batch: Batch) -> dict[str, Tensor]:
-        """How far both predictions are from the untouched one, both images' features from one another, and the
-        estimated quality factors from those that are known."""
+        """How far both predictions are from the labels, or the untouched one; both images' features from one another;
+        and the estimated quality factors from those that are known."""
         with torch.no_grad():
             target = teacher.outputs(batch.original).logits
         undamaged = torch.full_like(batch.quality, 100)
@@ -87,6 +87,6 @@ class FCTModule(Remedy):
         return {
             "feature": relative_error(compressed.features, raw.features),
             "stage": mean_relative_error(compressed.stages, raw.stages),
-            "logit": divergence(torch.cat((raw.logits, compressed.logits)), torch.cat((target, target))),
+            "logit": (misprediction(raw.logits, batch, target) + misprediction(compressed.logits, batch, target)) / 2,
             "quality": error.sum() / max(1, len(error)),
         }

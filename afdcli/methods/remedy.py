@@ -39,6 +39,8 @@ class Batch:
     """The same, each compressed; in the share of undamaged ones the original itself."""
     quality: Tensor
     """(B,) the JPEG quality factor of the last save, in 1..100; 100 for undamaged ones, NaN where it was no JPEG."""
+    labels: Tensor | None = None
+    """(B,) the classes, if they are known."""
 
 
 class Network(Protocol):
@@ -124,6 +126,13 @@ def divergence(logits: Tensor, target: Tensor) -> Tensor:
     """Kullback-Leibler divergence of predictions from the target's, in nats an image."""
     logs, target_logs = logits.float().log_softmax(1), target.float().log_softmax(1)
     return F.kl_div(logs, target_logs, reduction="batchmean", log_target=True)
+
+
+def misprediction(logits: Tensor, batch: Batch, target: Tensor) -> Tensor:
+    """How far predictions for `batch` are from its labels, as cross-entropy; or else from the `target` logits."""
+    if batch.labels is not None:
+        return F.cross_entropy(logits.float(), batch.labels)
+    return divergence(logits, target)
 
 
 def silence(last: nn.Module) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from afdcli.methods import METHODS
-from afdcli.methods.remedy import Remedy, divergence, relative_error
+from afdcli.methods.remedy import Batch, Remedy, divergence, misprediction, relative_error
 from afdcli.options import METHOD_NAMES
 
 
@@ -13,6 +13,15 @@ def test_losses_by_hand():
     right, wrong = torch.tensor([[0.0, 0.0]]), torch.tensor([[np.log(3.0), 0.0]])
     expected = 0.5 * np.log(0.5 / 0.75) + 0.5 * np.log(0.5 / 0.25)
     torch.testing.assert_close(divergence(wrong, right).item(), expected, rtol=1e-5, atol=0)
+
+
+def test_labels_go_before_the_untouched_prediction() -> None:
+    images, logits = torch.rand(2, 3, 8, 8), torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    unlabelled = Batch(images, images, torch.full((2,), 100.0))
+    assert misprediction(logits, unlabelled, logits) == 0
+    labelled = Batch(images, images, torch.full((2,), 100.0), torch.tensor([0, 0]))
+    expected = (np.log(1 + np.exp(-2)) + np.log(1 + np.exp(1))) / 2
+    torch.testing.assert_close(misprediction(logits, labelled, logits).item(), expected, rtol=1e-5, atol=0)
 
 
 def test_a_remedy_alone_changes_nothing() -> None:
