@@ -30,7 +30,9 @@ def training_curves(log: Path, picture: Path) -> None:
     losses, agreement = figure.subplots(1, 2)
     steps = np.array([int(row["step"]) for row in rows])
     parts = np.array_split(np.arange(len(rows)), min(len(rows), SMOOTHING))
-    for name in ("loss", "feature", "stage", "logit"):
+    for name in ("loss", "feature", "stage", "logit", "pixel", "quality"):
+        if not rows[0][name]:  # a loss that the method does not have
+            continue
         values = np.array([float(row[name]) for row in rows])
         losses.plot([steps[part].mean() for part in parts], [values[part].mean() for part in parts], label=name)
     losses.set(title="Training", xlabel="step", ylabel="loss", yscale="log")

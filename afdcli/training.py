@@ -66,6 +66,7 @@ VALIDATION = {
     "angle": "degrees between the features of damaged photos and of their originals at the tap, with the module",
     "angle_without": "the same without it",
     "divergence": "nats from the original's prediction, damaged and undamaged, with the module: the best has the least",
+    "divergence_without": "the same without it",
 }
 LOG_COLUMNS = {"step": int, **dict.fromkeys((*LOSSES, *VALIDATION), float)}
 
@@ -247,6 +248,7 @@ class Training:
             totals["angle"].append(_angle(with_module.features[1:], without.features[:1]))
             totals["angle_without"].append(_angle(without.features[1:], without.features[:1]))
             totals["divergence"].append(float(divergence(logits, plain[:1].expand_as(logits))))
+            totals["divergence_without"].append(float(divergence(plain, plain[:1].expand_as(plain))))
         return {name: float(np.mean(values)) for name, values in totals.items()}
 
     def _checkpoint(self) -> Checkpoint:
