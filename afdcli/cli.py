@@ -51,6 +51,7 @@ BackboneCheckpoint = Annotated[
     typer.Option(help="Weights for the backbone: .safetensors, or .pth.", rich_help_panel=MODEL, show_default=False),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=MODEL)]
+EngineName = Annotated[str, typer.Option("--engine", help="auto, torch or openvino.", rich_help_panel=MODEL)]
 BatchSize = Annotated[int, typer.Option(help="Images that go through the network together.", rich_help_panel=MODEL)]
 Exif = Annotated[str, typer.Option(help="EXIF orientation: apply or ignore.", rich_help_panel=READING)]
 Icc = Annotated[
@@ -104,13 +105,14 @@ def classify(
     ] = "auto",
     device: Device = "auto",
     batch_size: BatchSize = ModelOptions.batch_size,
+    engine: EngineName = ModelOptions.engine,
     exif: Exif = "apply",
     icc: Icc = "ignore",
     max_pixels: MaxPixels = MAX_PIXELS,
     workers: Workers = WORKERS,
 ) -> None:
     """Classify photos: one row for every file, readable or not."""
-    model = ModelOptions(backbone, backbone_checkpoint, device, batch_size)
+    model = ModelOptions(backbone, backbone_checkpoint, device, batch_size, engine)
     options = ClassifyOptions(
         tuple(inputs), output, topk, weights, resume, model, ReadOptions(exif, icc, max_pixels), workers
     )
@@ -167,6 +169,7 @@ def evaluate(
     ] = "auto",
     device: Device = "auto",
     batch_size: BatchSize = ModelOptions.batch_size,
+    engine: EngineName = ModelOptions.engine,
     exif: Exif = "apply",
     icc: Icc = "ignore",
     max_pixels: MaxPixels = MAX_PIXELS,
@@ -187,7 +190,7 @@ def evaluate(
         degraded=degraded,
         weights=tuple(weights.split(",")),
         seed=seed,
-        model=ModelOptions(backbone, backbone_checkpoint, device, batch_size),
+        model=ModelOptions(backbone, backbone_checkpoint, device, batch_size, engine),
         read=ReadOptions(exif, icc, max_pixels),
         workers=workers,
         **{**PRESETS.get(preset, {}), **{name: value for name, value in given.items() if value}},

@@ -18,7 +18,8 @@ import numpy as np
 from scipy.stats import binomtest
 
 from afdcli import codecs
-from afdcli.classifier import identify_weights, load_classifier
+from afdcli.classifier import DedriftedClassifier, identify_weights
+from afdcli.engines import load_engine
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
 from afdcli.images import Preprocessing, read_rgb
@@ -82,7 +83,7 @@ class Evaluation:
         )
         for degradation in self._degradations:
             codecs.require(degradation.last.codec)
-        self._classifiers = {name: load_classifier(options.model, name) for name in options.weights}
+        self._classifiers = {name: load_engine(options.model, name) for name in options.weights}
         self.backbone = next(iter(self._classifiers.values())).backbone
         sources = list(find_images(expand_inputs([str(options.dataset)])))
         if not sources:
@@ -169,7 +170,8 @@ class Evaluation:
         first = np.stack(next(iter(self._tops.values())))[:, :, 0] == label  # (photos, 1 + levels)
         for name, tops in self._tops.items():
             classes = np.stack(tops)  # (photos, 1 + levels, TOP)
-            classifier = self._classifiers[name]
+            engine = self._classifiers[name]
+            classifier = engine if isinstance(engine, DedriftedClassifier) else engine.classifier
             cost = {"parameters": classifier.added_parameters(), "macs": classifier.added_macs()}
             for number, level in enumerate([clean, *self.levels]):
                 seen = classes[:, number]

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from afdcli.classifier import DedriftedClassifier, identify_weights, load_classifier
+from afdcli.classifier import identify_weights
+from afdcli.engines import Engine, load_engine
 from afdcli.errors import OutputRefused, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
 from afdcli.methods.remedy import Remedy
@@ -84,7 +85,7 @@ class Classification:
         if self.total == 0:
             names = ", ".join("the list on standard input" if text == "-" else f"'{text}'" for text in options.inputs)
             raise WrongUse(f"There is no image in {names}.")
-        self._classifier = load_classifier(options.model, options.weights)
+        self._classifier = load_engine(options.model, options.weights)
         self.backbone = self._classifier.backbone
         module = self._classifier.module
         self.dedrifts = module is not None
@@ -94,6 +95,7 @@ class Classification:
             "backbone": self.backbone.name,
             "backbone_sha256": self.backbone.fingerprint,
             "weights": identify_weights(options.weights, self.backbone),
+            "engine": type(self._classifier).__name__,
             "topk": options.topk,
             **asdict(options.read),
         }
@@ -126,9 +128,7 @@ class Classification:
                 yield from rows
 
 
-def classify(
-    sources: Iterable[Source], classifier: DedriftedClassifier, options: ClassifyOptions
-) -> Iterator[list[Prediction]]:
+def classify(sources: Iterable[Source], classifier: Engine, options: ClassifyOptions) -> Iterator[list[Prediction]]:
     """Predictions for `sources`, in their order, a batch at a time; the last batch may be short.
 
     A source that cannot be read takes its place in its batch, so that a run which begins at the N-th batch gives just
@@ -145,7 +145,7 @@ def classify(
         yield _predict(batch, classifier, options.topk)
 
 
-def _predict(batch: list[Sample], classifier: DedriftedClassifier, topk: int) -> list[Prediction]:
+def _predict(batch: list[Sample], classifier: Engine, topk: int) -> list[Prediction]:
     """One prediction for each sample, in their order; those without pixels take no part."""
     predictions = [Prediction(replace(sample, pixels=None)) for sample in batch]
     readable = {number: sample.pixels for number, sample in enumerate(batch) if sample.pixels is not None}

@@ -24,6 +24,7 @@ SUBSAMPLED = ("jpeg", "avif", "heic")
 """The codecs whose subsampling can be chosen."""
 METHOD_NAMES = ("afd", "fct", "ddp", "augment", "restore")
 """What can be trained, see `methods`."""
+ENGINES = ("auto", "torch", "openvino")
 TAPS = ("stem", "stage1", "stage2")
 """Where a backbone can be cut, see `backbones.split`."""
 RESULT_ENDINGS = (".csv", ".jsonl", ".parquet")
@@ -141,8 +142,11 @@ class ModelOptions:
     """`auto` (a GPU where there is one), or a torch device such as `cpu`, `cuda:1`, `mps`."""
     batch_size: int = 16
     """Images that go through the network together."""
+    engine: str = "auto"
+    """What classifies and evaluates run on: `torch`; `openvino`, compiled for the processor; `auto`, the faster one."""
 
     def __post_init__(self) -> None:
+        _one_of("--engine", self.engine, ENGINES)
         _at_least("--batch-size", self.batch_size, 1)
 
 

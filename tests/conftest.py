@@ -1,10 +1,14 @@
-"""Pictures that several test files need: made here, the same on every run."""
+"""Pictures that several test files need: made here, the same on every run. And no test touches the user's cache."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="afd-tests-")
 
 
 @pytest.fixture

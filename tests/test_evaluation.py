@@ -70,7 +70,7 @@ def real_classifier():
 
 @pytest.fixture(autouse=True)
 def loaded_once(monkeypatch, classifier):
-    monkeypatch.setattr(evaluation, "load_classifier", lambda *_: classifier)
+    monkeypatch.setattr(evaluation, "load_engine", lambda *_: classifier)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_other_weights_are_compared_with_the_first(labelled, monkeypatch, classi
             return np.full_like(indices, 999), *others
 
     other = Stubborn(classifier.backbone).eval()
-    monkeypatch.setattr(evaluation, "load_classifier", lambda _, name: classifier if name == "none" else other)
+    monkeypatch.setattr(evaluation, "load_engine", lambda _, name: classifier if name == "none" else other)
     (tmp_path / "other").write_bytes(b"")
     rows = evaluate(labelled, 5, weights=("none", str(tmp_path / "other")))
     assert [row["difference"] for row in rows[:2]] == [None, None]
@@ -194,7 +194,7 @@ def test_classifiers_are_told_the_quality_in_each_files_tables(plain, monkeypatc
             return super().top(pixels, k, quality)
 
     listening = Listening(classifier.backbone).eval()
-    monkeypatch.setattr(evaluation, "load_classifier", lambda *_: listening)
+    monkeypatch.setattr(evaluation, "load_engine", lambda *_: listening)
     levels = (Compression("jpeg", 7), Compression("avif", 30), Compression("jpeg", 25))
     for order in ("crop-first", "compress-first"):
         list(Evaluation(EvaluateOptions(plain, levels=levels, order=order, model=CPU, workers=0)).photos())
@@ -341,7 +341,7 @@ def test_degraded_copies_give_the_figures_of_compressing_on_the_fly(labelled, tm
 
 
 def test_degraded_copies_of_the_networks_size_are_crop_first(monkeypatch, real_classifier, labelled, tmp_path):
-    monkeypatch.setattr(evaluation, "load_classifier", lambda *_: real_classifier)
+    monkeypatch.setattr(evaluation, "load_engine", lambda *_: real_classifier)
     copies = degraded(labelled, tmp_path / "copies", 5, size=224)
     from_copies = evaluate(labelled, degraded=copies)
     assert from_copies[1]["order"] == "crop-first"
@@ -444,7 +444,7 @@ def test_rows_are_written_with_a_record_of_how_they_were_made(labelled, tmp_path
 
 
 def test_on_real_photos_accuracy_is_sane_and_compression_costs_some(monkeypatch, real_classifier, tmp_path):
-    monkeypatch.setattr(evaluation, "load_classifier", lambda *_: real_classifier)
+    monkeypatch.setattr(evaluation, "load_engine", lambda *_: real_classifier)
     folders = sorted((data_folder() / "imagenet-dev").glob("n*"))[::10]
     if len(folders) < 50:
         pytest.skip("the photos for evaluating are not here")

@@ -68,7 +68,7 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture
 def loaded_once(monkeypatch, tiny):
-    monkeypatch.setattr(inference, "load_classifier", lambda *_: tiny)
+    monkeypatch.setattr(inference, "load_engine", lambda *_: tiny)
 
 
 def options(inputs, output, batch_size=32, **others):

@@ -65,8 +65,7 @@ class FCTModule(Remedy):
             return features, None
         if quality is None:
             quality = torch.full((len(images),), torch.nan, device=images.device)
-        if quality.isnan().any():
-            quality = torch.where(quality.isnan(), self.estimate(images), quality)
+        quality = torch.where(quality.isnan(), self.estimate(images), quality)
         plane = (quality / 100).to(features.dtype).view(-1, 1, 1, 1).expand(-1, 1, *features.shape[-2:])
         return features + self.mapping(torch.cat((features, plane), 1)), None
 

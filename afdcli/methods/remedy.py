@@ -64,6 +64,8 @@ class Remedy(nn.Module):
     """Whether a copy of the backbone is trained along with it, and belongs to it."""
     estimates_drift: ClassVar[bool] = False
     """Whether `mend` gives a drift map."""
+    compilable: ClassVar[bool] = True
+    """Whether an engine may compile it."""
     uses_quality: ClassVar[bool] = False
     """Whether `mend` does something with the quality."""
 

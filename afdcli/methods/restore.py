@@ -74,6 +74,7 @@ class Restorer(Remedy):
     """A network of others, which is used and not trained."""
 
     tap = "stem"
+    compilable = False
 
     def __init__(self, descriptor: Any) -> None:
         """`descriptor` is spandrel's, of a network from RGB to RGB at the same size."""

@@ -1,0 +1,122 @@
+"""Every engine says what torch says."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from afdcli import engines
+from afdcli.backbones import load_backbone, split
+from afdcli.checkpoint import Checkpoint, save_checkpoint
+from afdcli.classifier import DedriftedClassifier
+from afdcli.engines import CompiledClassifier, load_engine
+from afdcli.errors import WrongUse
+from afdcli.methods.afd import AFDConfig, AFDModule
+from afdcli.methods.fct import FCTConfig, FCTModule
+from afdcli.options import ModelOptions
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """A cache of their own for these tests; the others share one."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr(engines, "CACHE", folder)
+    return folder
+
+
+@pytest.fixture
+def options(tmp_path):
+    """A tiny random network, with a module of each kind that an engine treats differently."""
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), tmp_path / "network.safetensors")
+    backbone = load_backbone("test_resnet", tmp_path / "network.safetensors")
+    cut = split(backbone, "stage1")
+    for name, module in (
+        ("afd", AFDModule(AFDConfig(cut.channels, width=4, later=cut.blocks, rank=4))),
+        ("fct", FCTModule(FCTConfig(cut.channels, width=4))),
+    ):
+        for parameter in module.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        checkpoint = Checkpoint(module, "stage1", "test_resnet", backbone.fingerprint)
+        save_checkpoint(checkpoint, tmp_path / f"{name}.safetensors")
+    return ModelOptions("test_resnet", tmp_path / "network.safetensors", "cpu", engine="openvino")
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (5, 160, 160, 3), dtype=np.uint8)
+QUALITY = np.array([10, np.nan, 90, 50, np.nan], dtype=np.float32)
+
+
+@pytest.mark.parametrize("weights", ["none", "afd", "fct"])
+def test_openvino_gives_what_torch_gives_for_any_number_of_images(options, tmp_path, weights):
+    weights = weights if weights == "none" else str(tmp_path / f"{weights}.safetensors")
+    compiled, plain = load_engine(options, weights), load_engine(replace(options, engine="torch"), weights)
+    assert isinstance(compiled, CompiledClassifier) and isinstance(plain, DedriftedClassifier)
+    for count in (5, 1, 3):
+        found, expected = (one.top(PIXELS[:count], 8, QUALITY[:count]) for one in (compiled, plain))
+        assert found[0].tolist() == expected[0].tolist()
+        np.testing.assert_allclose(found[1], expected[1], atol=1e-5)
+        assert (found[2] is None) == (expected[2] is None)
+        if found[2] is not None:
+            np.testing.assert_allclose(found[2], expected[2], atol=1e-5)
+
+
+def test_the_shipped_classifier_is_the_same_compiled():
+    model = ModelOptions(device="cpu")
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 7, 7, 3), dtype=np.uint8)
+    pixels = pixels.repeat(32, axis=1).repeat(32, axis=2)
+    found, expected = (load_engine(replace(model, engine=name), "auto").top(pixels, 5) for name in ("auto", "torch"))
+    assert found[0].tolist() == expected[0].tolist()
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-4)
+    np.testing.assert_allclose(found[2], expected[2], atol=1e-5)
+
+
+def test_what_was_converted_is_kept_and_what_is_not_as_it_was_written_is_converted_again(options, cache, monkeypatch):
+    convert, conversions = engines._convert, []
+    monkeypatch.setattr(engines, "_convert", lambda *args: conversions.append(args) or convert(*args))
+    first = load_engine(options).top(PIXELS, 3)
+    for _ in range(2):
+        assert load_engine(options).top(PIXELS, 3)[1].tolist() == first[1].tolist()
+    assert len(conversions) == 1
+    (weights,) = cache.glob("*.bin")
+    for damage in (b"", weights.read_bytes()[:-1] + b"\0", weights.read_bytes() + b"more"):
+        weights.write_bytes(damage)
+        assert load_engine(options).top(PIXELS, 3)[1].tolist() == first[1].tolist()
+    assert len(conversions) == 4
+    assert sorted(path.suffix for path in cache.iterdir()) == [".bin", ".sha256", ".xml"]
+
+
+def test_other_weights_are_never_taken_for_these(options, cache, tmp_path):
+    load_engine(options)
+    load_engine(options, str(tmp_path / "afd.safetensors"))
+    assert len(list(cache.glob("*.xml"))) == 2
+
+
+def test_without_a_cache_that_can_be_written_it_works_as_well(options, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(engines, "CACHE", tmp_path / "file" / "cache")
+    load_engine(options).top(PIXELS, 3)
+
+
+def test_an_engine_that_is_not_there_is_refused_and_auto_does_without(options, monkeypatch):
+    monkeypatch.setattr(engines, "find_spec", lambda _: None)
+    with pytest.raises(WrongUse, match="pip install openvino"):
+        load_engine(options)
+    assert isinstance(load_engine(replace(options, engine="auto")), DedriftedClassifier)
+    with pytest.raises(WrongUse, match="--engine must be one of auto, torch, openvino"):
+        replace(options, engine="tensorflow")
+
+
+def test_openvino_reports_its_use_to_nobody():
+    code = (
+        "import sys\nfrom afdcli import engines\nengines._import_openvino()\n"
+        "print([name for name in sys.modules if 'openvino_telemetry' in name and sys.modules[name]])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "[]\n"
