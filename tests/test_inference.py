@@ -82,7 +82,7 @@ def predict(classifier, inputs, batch_size=32, **others):
     """Rows, without any file being written."""
     asked = options(inputs, "unused.csv", batch_size, **others)
     batches = classify(find_images(asked.inputs), classifier, asked)
-    names = columns(asked.topk, drift=False)
+    names = columns(asked.topk, classifier.module)
     return [prediction.row(names) for batch in batches for prediction in batch]
 
 
@@ -135,8 +135,8 @@ def test_a_batch_of_bad_files_only_is_fine(classifier, mixed):
 
 def test_rows_have_the_columns_and_types_announced(tiny, mixed):
     for row in predict(tiny, mixed, topk=2):
-        assert list(row) == list(columns(2, drift=False))
-        assert all(value is None or type(value) is columns(2, drift=False)[name] for name, value in row.items())
+        assert list(row) == list(columns(2, None))
+        assert all(value is None or type(value) is columns(2, None)[name] for name, value in row.items())
 
 
 def test_the_facts_of_a_file_are_in_its_row(tiny, mixed):
@@ -196,7 +196,7 @@ def test_topk_beyond_the_number_of_classes_gives_all_classes(tmp_path, mixed):
         workers=0,
     )
     rows = list(Classification(asked).rows())
-    assert list(rows[0]) == list(columns(3, drift=False))
+    assert list(rows[0]) == list(columns(3, None))
     assert {rows[0][f"label_{rank}"] for rank in (1, 2, 3)} == {"ant", "bee", "cat"}
     assert [json.loads(line) for line in asked.output.read_text().splitlines()] == rows
 
@@ -265,7 +265,7 @@ def test_resuming_with_other_photos_is_refused(loaded_once, mixed, tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "name"),
-    [({"topk": 2}, "topk"), ({"weights": "none"}, "weights"), ({"read": ReadOptions("ignore")}, "exif")],
+    [({"topk": 2}, "topk"), ({"weights": __file__}, "weights"), ({"read": ReadOptions("ignore")}, "exif")],
 )
 def test_resuming_with_other_settings_is_refused_by_name(loaded_once, mixed, tmp_path, change, name):
     list(Classification(options(mixed / "a.jpg", tmp_path / "rows.csv")).rows())
