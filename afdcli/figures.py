@@ -75,7 +75,7 @@ def accuracy_curves(rows: Sequence[Row], picture: Path) -> None:
                 axes.axhline(mine[0]["top1"], color=colour, lw=1, ls=":")
             figures = [row["top1"] if labelled else row["agreement"] for row in shown]
             axes.plot(place, figures, f"{colour}-o", markersize=4, label=Path(name).stem)
-        axes.set(title=f"{passes} passes" if passes > 1 else "", xlabel=f"{codec.upper()} quality")
+        axes.set(title=f"{passes} passes" if passes > 1 else "", xlabel=f"{codec.upper()} quality", xticks=place)
         axes.invert_xaxis()
         _plain(axes)
     if panels:
