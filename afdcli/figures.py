@@ -42,7 +42,7 @@ def training_curves(log: Path, picture: Path) -> None:
     for name, label, style in (
         ("clean", "undamaged", "C2-o"),
         ("agreement", "damaged, with the module", "C0-o"),
-        ("agreement_without", "damaged, without it", "C7--"),
+        ("agreement_without", "damaged, without it", "C7--o"),
     ):
         agreement.plot(at, [float(row[name]) for row in looks], style, markersize=3, label=label)
     agreement.set(title="Photos held out", xlabel="step", ylabel="same class as the original, %")
