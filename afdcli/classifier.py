@@ -77,6 +77,11 @@ class DedriftedClassifier(nn.Module):
         """The features at the tap, not de-drifted, of `images` (B, 3, H, W), RGB in [0, 1]."""
         return self.stem((images - self.mean) / self.std)  # type: ignore[no-any-return]
 
+    def images(self, pixels: np.ndarray) -> Tensor:
+        """(B, 3, H, W) in [0, 1] on this classifier's device, of `pixels` (B, H, W, 3), uint8 in [0, 255]."""
+        images = torch.from_numpy(pixels).to(self.mean.device)
+        return images.permute(0, 3, 1, 2).float() / 255  # channels last: faster throughout
+
     @torch.inference_mode()
     def top(
         self, pixels: np.ndarray, k: int, quality: np.ndarray | None = None
@@ -86,9 +91,8 @@ class DedriftedClassifier(nn.Module):
         Returns their indices (B, k), most probable first, their probabilities (B, k) in [0, 1], and each image's mean
         drift (B,) in (0, 1), or None without a module.
         """
-        images = torch.from_numpy(pixels).to(self.mean.device).permute(0, 3, 1, 2)  # channels last: faster throughout
         known = None if quality is None else torch.from_numpy(quality).float().to(self.mean.device)
-        logits, drift = self.predict(images.float() / 255, known)
+        logits, drift = self.predict(self.images(pixels), known)
         probability, index = logits.softmax(1).topk(k)
         return index.cpu().numpy(), probability.cpu().numpy(), None if drift is None else drift.cpu().numpy()
 

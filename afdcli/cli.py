@@ -13,6 +13,7 @@ import typer
 from afdcli.errors import AfdError, WrongUse
 from afdcli.options import (
     DEFAULT_BACKBONE,
+    IMAGENET_C,
     MAX_PIXELS,
     PRESETS,
     RECIPES,
@@ -417,7 +418,7 @@ def _explain(options: ExplainOptions) -> None:
     from afdcli import explaining, figures, report
 
     if options.statistics:
-        points = list(explaining.drift_statistics(options, PRESETS["imagenet-c"]["levels"]))
+        points = list(explaining.drift_statistics(options, IMAGENET_C))
         if not points:
             raise WrongUse(f"There is no photo that can be read in '{options.photo}'.")
         figures.drift_statistics(points, options.output)

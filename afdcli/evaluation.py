@@ -24,15 +24,15 @@ from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
 from afdcli.images import Preprocessing, read_rgb
 from afdcli.labels import labels_of
-from afdcli.options import EvaluateOptions, ReadOptions, degradations
+from afdcli.options import IMAGENET_C, EvaluateOptions, ReadOptions, degradations
 from afdcli.parallel import CRASHED, ordered_map
 from afdcli.results import ResultFile, Row, check_replaceable, read_record, record
 from afdcli.samples import Case, Damaged, Level, damage
 
 PROGRAM = "afd evaluate"
 TOP = 5
-SEVERITIES = {"1": 25, "2": 18, "3": 15, "4": 10, "5": 7}
-"""ImageNet-C's folders, and the JPEG quality that each stands for (Hendrycks and Dietterich, ICLR 2019)."""
+SEVERITIES = {str(number): level.quality for number, level in enumerate(IMAGENET_C, start=1)}
+"""ImageNet-C's folders, and the JPEG quality that each stands for."""
 
 COLUMNS = {
     "backbone": str,

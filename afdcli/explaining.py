@@ -62,7 +62,7 @@ def explain(options: ExplainOptions) -> Explanation:
     if options.compression is not None:
         compressed = preprocessing(codecs.decode(codecs.encode(image, options.compression)))
     with torch.inference_mode():
-        images = torch.cat([_tensor(view, classifier) for view in (photo, compressed) if view is not None])
+        images = classifier.images(np.stack([np.asarray(view) for view in (photo, compressed) if view is not None]))
         features = classifier.features(images)
         assert classifier.module is not None
         mended, drift = classifier.module.mend(features, images)
@@ -105,7 +105,7 @@ def drift_statistics(options: ExplainOptions, levels: Sequence[Compression]) -> 
             continue
         damaged = [codecs.decode(codecs.encode(photo, level)) for level in levels]
         with torch.inference_mode():
-            images = torch.cat([_tensor(view, classifier) for view in (photo, *damaged)])
+            images = classifier.images(np.stack([np.asarray(view) for view in (photo, *damaged)]))
             features, coefficients = classifier.features(images), dct.to(images.device)(images)
         for number, level in enumerate(levels, start=1):
             one = slice(number, number + 1)
@@ -129,12 +129,6 @@ def _load(options: ExplainOptions) -> DedriftedClassifier:
             "name it with --weights."
         )
     return classifier
-
-
-def _tensor(image: object, classifier: DedriftedClassifier) -> Tensor:
-    """(1, 3, H, W) in [0, 1]."""
-    pixels = torch.tensor(np.asarray(image), device=classifier.mean.device)
-    return pixels.permute(2, 0, 1)[None].float() / 255
 
 
 def _top(probabilities: Tensor, labels: Sequence[str]) -> list[tuple[str, float]]:

@@ -84,8 +84,8 @@ def _photos(options: FuseOptions, classifier: DedriftedClassifier) -> list[Tenso
     images = []
     for source in islice(find_images(expand_inputs(options.photos)), PHOTOS):
         try:
-            pixels = np.asarray(classifier.backbone.preprocessing(read_rgb(source.path, options.read).image))
+            pixels = np.array(classifier.backbone.preprocessing(read_rgb(source.path, options.read).image))
         except UnreadableImage:
             continue
-        images.append(torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255)
+        images.append(classifier.images(pixels[None]))
     return images

@@ -222,12 +222,13 @@ class EvaluateOptions:
             raise WrongUse("--jpeg, --avif, --level and --passes take each value once.")
 
 
-_JPEG = tuple(Compression("jpeg", quality) for quality in (25, 18, 15, 10, 7))
+IMAGENET_C = tuple(Compression("jpeg", quality) for quality in (25, 18, 15, 10, 7))
+"""The severities of ImageNet-C's JPEG compression, 1 to 5 (Hendrycks and Dietterich, ICLR 2019)."""
 PRESETS: dict[str, dict[str, Any]] = {
-    "imagenet-c": {"levels": _JPEG},
-    "multi": {"levels": _JPEG, "passes": (1, 2, 3, 4, 5)},
+    "imagenet-c": {"levels": IMAGENET_C},
+    "multi": {"levels": IMAGENET_C, "passes": (1, 2, 3, 4, 5)},
     "avif": {"levels": tuple(Compression("avif", quality) for quality in (50, 40, 30, 20, 10))},
-    "photos": {"levels": _JPEG, "order": "compress-first"},
+    "photos": {"levels": IMAGENET_C, "order": "compress-first"},
 }
 """Protocols as settings of `EvaluateOptions`, by name: ImageNet-C's JPEG severities (AFD, Table V); one to five of them
 one after the other (Table VI); about the same damage as AVIF; and the same JPEG qualities as real photos have them."""

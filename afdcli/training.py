@@ -33,7 +33,7 @@ from afdcli.images import read_rgb
 from afdcli.labels import labels_of
 from afdcli.methods import METHODS
 from afdcli.methods.remedy import Batch, Remedy, divergence
-from afdcli.options import Compression, TrainOptions
+from afdcli.options import IMAGENET_C, TrainOptions
 from afdcli.parallel import ordered_map
 from afdcli.results import ResultFile, check_writable, record
 from afdcli.samples import Pair, make_pair
@@ -48,7 +48,6 @@ WEIGHT_DECAY = 0.01
 GRADIENT_NORM = 1.0
 WARM_UP = 500
 """Steps over which the learning rate rises."""
-VALIDATION_LEVELS = tuple(Compression("jpeg", quality) for quality in (25, 18, 15, 10, 7))
 
 
 LOSSES = {
@@ -118,9 +117,10 @@ class Training:
         if self.tap == "auto":
             self.tap = default_tap(self.backbone)
         cut = split(self.backbone, self.tap)
-        self._average = self._network(method.build(options, cut.channels, cut.blocks))
+        untrained = method.build(options, cut.channels, cut.blocks)
+        self._average = self._network(untrained)
         """A moving average of the weights that are trained: it is what is validated and written."""
-        self._student = self._network(deepcopy(self._average.module))
+        self._student = self._network(deepcopy(untrained))
         self._teacher = self._network(Remedy())
         self._optimizer = torch.optim.AdamW(trained(self._student).values(), weight_decay=WEIGHT_DECAY)
         self.done = 0
@@ -134,10 +134,10 @@ class Training:
         self._log = ResultFile(self.log_path, LOG_COLUMNS, record(PROGRAM, self._settings()), resume=options.resume)
         self._log.keep(min(self.done, self._log.rows))
 
-    def _network(self, module: Remedy | None) -> DedriftedClassifier:
+    def _network(self, module: Remedy) -> DedriftedClassifier:
         """The backbone with `module`, on its device; a copy of the backbone, if that is trained."""
         backbone = self.backbone
-        if module is not None and module.trains_backbone:
+        if module.trains_backbone:
             backbone = replace(backbone, model=deepcopy(backbone.model).requires_grad_())
         network = DedriftedClassifier(backbone, module, self.tap).eval()
         return network.to(pick_device(self._options.model.device)).to(memory_format=torch.channels_last)
@@ -192,8 +192,8 @@ class Training:
         assert module is not None
         for group in self._optimizer.param_groups:
             group["lr"] = options.learning_rate * _schedule(self.done, options.steps)
-        original = self._images([pair.original for pair in pairs])
-        degraded = self._images([pair.degraded for pair in pairs])
+        original = self._teacher.images(np.stack([pair.original for pair in pairs]))
+        degraded = self._teacher.images(np.stack([pair.degraded for pair in pairs]))
         quality = original.new_tensor([pair.quality for pair in pairs])
         labels = [self._labels[pair.path] for pair in pairs] if self._labels else None
         batch = Batch(original, degraded, quality, None if labels is None else torch.tensor(labels).to(quality.device))
@@ -218,17 +218,12 @@ class Training:
                 averages[name].lerp_(parameter, 1 - decay)
         return {name: loss.item() for name, loss in losses.items()}
 
-    def _images(self, pixels: list[np.ndarray]) -> Tensor:
-        """(B, 3, H, W) in [0, 1], from (H, W, 3) uint8 each."""
-        batch = torch.from_numpy(np.stack(pixels)).to(self._teacher.mean.device)
-        return batch.permute(0, 3, 1, 2).float() / 255
-
     @torch.inference_mode()
     def _validate(self) -> dict[str, float]:
         """See `Step.validation`."""
         options, preprocessing = self._options, self.backbone.preprocessing
         totals: dict[str, list[float]] = {name: [] for name in VALIDATION}
-        qualities = torch.tensor([100.0, *(2 * [float(level.quality) for level in VALIDATION_LEVELS])])
+        qualities = torch.tensor([100.0, *(2 * [float(level.quality) for level in IMAGENET_C])])
         qualities = qualities.to(self._teacher.mean.device)
         for path in self._held_out:
             try:
@@ -236,9 +231,9 @@ class Training:
             except UnreadableImage:
                 continue
             crop = preprocessing(photo)
-            damaged = [codecs.decode(codecs.encode(crop, level)) for level in VALIDATION_LEVELS]
-            damaged += [preprocessing(codecs.decode(codecs.encode(photo, level))) for level in VALIDATION_LEVELS]
-            images = self._images([np.asarray(image) for image in (crop, *damaged)])
+            damaged = [codecs.decode(codecs.encode(crop, level)) for level in IMAGENET_C]
+            damaged += [preprocessing(codecs.decode(codecs.encode(photo, level))) for level in IMAGENET_C]
+            images = self._teacher.images(np.stack([np.asarray(image) for image in (crop, *damaged)]))
             without, with_module = self._teacher.outputs(images), self._average.outputs(images, qualities)
             plain, logits = without.logits, with_module.logits
             same = logits.argmax(1) == plain[0].argmax()
