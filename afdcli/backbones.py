@@ -170,7 +170,7 @@ def split(backbone: Backbone, tap: str) -> Split:
             _TransformerTail(model.blocks, model),
             model.embed_dim,
             round(backbone.preprocessing.size / grid[0]),
-            blocks=(),
+            blocks=len(model.blocks) * (model.embed_dim,),
         )
     if family not in FAMILIES:
         raise UnsupportedBackbone(f"{backbone.name} cannot be cut at '{tap}': its family, {family}, is not known here.")
@@ -254,6 +254,18 @@ class Tail(nn.Module):
 
 class _TransformerTail(Tail):
     """A vision transformer's blocks and head, as in timm's `forward_features`."""
+
+    def _outputs(self, features: Tensor, correct: Correct | None) -> Iterator[Tensor]:
+        if correct is None:
+            yield from super()._outputs(features, None)
+            return
+        special = self.model.num_prefix_tokens  # those of the class, for example: they are at no place
+
+        def correct_tokens(number: int, tokens: Tensor) -> Tensor:
+            places = correct(number, torch.unflatten(tokens[:, special:].mT, 2, features.shape[-2:]))
+            return torch.cat((tokens[:, :special], places.flatten(2).mT), 1)
+
+        yield from super()._outputs(features, correct_tokens)
 
     def _enter(self, features: Tensor) -> Tensor:
         tokens = self.model._pos_embed(features.flatten(2).mT)
