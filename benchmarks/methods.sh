@@ -9,22 +9,24 @@ set -euo pipefail
 photos=$1 dataset=$2 folder=$3 steps=${4:-2000}
 mkdir -p "$folder"
 
-train() { # METHOD FLAGS...
-    local method=$1 module="$folder/$1.safetensors"
+train() { # NAME FLAGS...
+    local name=$1
     shift
-    [ -e "$folder/$method.done" ] && return
-    [ -e "$folder/$method.state.safetensors" ] && set -- "$@" --resume # an earlier run was interrupted
-    afd train "$photos" --method "$method" --output "$module" --steps "$steps" "$@"
-    touch "$folder/$method.done"
+    [ -e "$folder/$name.done" ] && return
+    [ -e "$folder/$name.state.safetensors" ] && set -- "$@" --resume # an earlier run was interrupted
+    afd train "$photos" --output "$folder/$name.safetensors" --steps "$steps" "$@"
+    touch "$folder/$name.done"
 }
-train augment --learning-rate 1e-4 # the backbone's own weights want smaller steps than a new module's
-train fct --learning-rate 1e-4
-train restore
-train ddp
-train afd
+train augment --method augment --learning-rate 1e-4 # the backbone's own weights want smaller steps than a new module's
+train fct --method fct --learning-rate 1e-4
+train fct-unmapped --method fct --width 0 --learning-rate 1e-4 # without the residual mapping block
+train restore --method restore
+train ddp --method ddp
+train afd --method afd
 
 weights=none
-for method in augment restore ddp fct afd; do weights+=",$folder/$method.safetensors"; done
+for name in augment restore ddp fct fct-unmapped afd; do weights+=",$folder/$name.safetensors"; done
 for preset in imagenet-c multi avif photos; do
     afd evaluate "$dataset" --preset "$preset" --weights "$weights" --compare --output "$folder/$preset.csv"
 done
+python "$(dirname "$0")/wrong_quality.py" "$folder/fct.safetensors" "$dataset"

@@ -29,9 +29,7 @@ class FCTConfig:
     channels: int
     """Of the features at the tap."""
     width: int = 32
-    """Channels inside the residual mapping block."""
-    mapped: bool = True
-    """Whether there is a residual mapping block; without it, the backbone alone is trained."""
+    """Channels inside the residual mapping block; 0: there is none, and the backbone alone is trained."""
 
 
 class FCTModule(Remedy):
@@ -40,12 +38,14 @@ class FCTModule(Remedy):
     method = "fct"
     Config = FCTConfig
     trains_backbone = True
-    uses_quality = True
     config: FCTConfig
 
     def __init__(self, config: FCTConfig) -> None:
         super().__init__()
         self.config = config
+        self.uses_quality = config.width > 0
+        if not self.uses_quality:
+            return
         self.estimator = DriftEstimator(AFDConfig(channels=1, pooled=True))
         self.mapping = nn.Sequential(
             nn.Conv2d(config.channels + 1, config.width, 3, padding=1),
@@ -61,7 +61,7 @@ class FCTModule(Remedy):
 
     def mend(self, features: Tensor, images: Tensor, quality: Tensor | None = None) -> tuple[Tensor, None]:
         """`features` (B, C, h, w) with their residual; `quality` (B,) in 1..100, NaN where it is to be estimated."""
-        if not self.config.mapped:
+        if not self.uses_quality:
             return features, None
         if quality is None:
             quality = torch.full((len(images),), torch.nan, device=images.device)
@@ -81,11 +81,13 @@ class FCTModule(Remedy):
         undamaged = torch.full_like(batch.quality, 100)
         raw = student.outputs(batch.original, undamaged)
         compressed = student.outputs(batch.degraded, batch.quality)
-        known = ~batch.quality.isnan()
-        error = (self.estimate(batch.degraded)[known] - batch.quality[known]).abs() / 100
-        return {
+        losses = {
             "feature": relative_error(compressed.features, raw.features),
             "stage": mean_relative_error(compressed.stages, raw.stages),
             "logit": (misprediction(raw.logits, batch, target) + misprediction(compressed.logits, batch, target)) / 2,
-            "quality": error.sum() / max(1, len(error)),
         }
+        if self.uses_quality:
+            known = ~batch.quality.isnan()
+            error = (self.estimate(batch.degraded)[known] - batch.quality[known]).abs() / 100
+            losses["quality"] = error.sum() / max(1, len(error))
+        return losses

@@ -66,7 +66,7 @@ class Remedy(nn.Module):
     """Whether `mend` gives a drift map."""
     compilable: ClassVar[bool] = True
     """Whether an engine may compile it."""
-    uses_quality: ClassVar[bool] = False
+    uses_quality: bool = False
     """Whether `mend` does something with the quality."""
 
     @classmethod

@@ -4,9 +4,9 @@ from afdcli.methods.fct import FCTConfig, FCTModule
 from afdcli.methods.remedy import Batch, Outputs
 
 
-def module_of(channels: int = 4, **config: bool) -> FCTModule:
+def module_of(channels: int = 4, width: int = 8) -> FCTModule:
     torch.manual_seed(0)
-    module = FCTModule(FCTConfig(channels, width=8, **config))
+    module = FCTModule(FCTConfig(channels, width))
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     return module
@@ -37,7 +37,9 @@ def test_a_quality_that_is_not_known_is_estimated_and_one_that_is_known_is_not()
 
 def test_without_the_block_the_features_are_left_alone() -> None:
     features = torch.randn(1, 4, 7, 9)
-    assert module_of(mapped=False).mend(features, torch.rand(1, 3, 28, 36))[0] is features
+    module = module_of(width=0)
+    assert module.mend(features, torch.rand(1, 3, 28, 36))[0] is features
+    assert not module.uses_quality and not [*module.parameters()]
 
 
 def test_losses_tell_the_student_what_is_known_and_count_only_that() -> None:
