@@ -12,21 +12,25 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from afdcli.benching import bench
     from afdcli.classifier import DedriftedClassifier, load_classifier
     from afdcli.degrade import Degrading
     from afdcli.errors import AfdError
     from afdcli.evaluation import Evaluation
     from afdcli.explaining import explain
+    from afdcli.exporting import export
     from afdcli.fusing import fuse
     from afdcli.images import Preprocessing, read_rgb
     from afdcli.inference import Classification
     from afdcli.options import (
+        BenchOptions,
         ClassifyOptions,
         Compression,
         Degradation,
         DegradeOptions,
         EvaluateOptions,
         ExplainOptions,
+        ExportOptions,
         FuseOptions,
         ModelOptions,
         ReadOptions,
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 __version__ = metadata.version("afd-dedrift")
 __all__ = [
     "AfdError",
+    "BenchOptions",
     "Classification",
     "ClassifyOptions",
     "Compression",
@@ -47,13 +52,16 @@ __all__ = [
     "EvaluateOptions",
     "Evaluation",
     "ExplainOptions",
+    "ExportOptions",
     "FuseOptions",
     "ModelOptions",
     "Preprocessing",
     "ReadOptions",
     "TrainOptions",
     "Training",
+    "bench",
     "explain",
+    "export",
     "fuse",
     "load_classifier",
     "read_rgb",
@@ -67,7 +75,9 @@ _MODULES = {
     "Evaluation": "evaluation",
     "Preprocessing": "images",
     "Training": "training",
+    "bench": "benching",
     "explain": "explaining",
+    "export": "exporting",
     "fuse": "fusing",
     "load_classifier": "classifier",
     "read_rgb": "images",

@@ -38,6 +38,10 @@ class DedriftedClassifier(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.module = module
+        self.weights = "none"
+        """The SHA-256 of the file that the module is from; `none` if there is none."""
+        self._together = sys.maxsize
+        """How many images memory is enough for, as far as is known."""
         self.stem: nn.Module = nn.Identity()
         self.tail: nn.Module = backbone.model
         if module is not None:
@@ -82,15 +86,37 @@ class DedriftedClassifier(nn.Module):
         images = torch.from_numpy(pixels).to(self.mean.device)
         return images.permute(0, 3, 1, 2).float() / 255  # channels last: faster throughout
 
-    @torch.inference_mode()
     def top(
         self, pixels: np.ndarray, k: int, quality: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """The `k` most probable classes of `pixels` (B, H, W, 3), uint8 in [0, 255]; `quality` is as for `predict`.
 
+        Where memory is short, fewer images go through the network together, now and from now on.
+
         Returns their indices (B, k), most probable first, their probabilities (B, k) in [0, 1], and each image's mean
         drift (B,) in (0, 1), or None without a module.
+
+        Raises:
+            torch.OutOfMemoryError: there is not enough even for one image.
         """
+        parts: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = []
+        begin = 0
+        while begin < len(pixels):
+            images = slice(begin, begin + self._together)
+            try:
+                parts.append(self._top(pixels[images], k, None if quality is None else quality[images]))
+                begin = images.stop
+            except torch.OutOfMemoryError:
+                self._together = min(self._together, len(pixels) - begin) // 2
+                if self._together == 0:
+                    raise
+        index, probability, drift = zip(*parts, strict=True)
+        return np.concatenate(index), np.concatenate(probability), None if drift[0] is None else np.concatenate(drift)
+
+    @torch.inference_mode()
+    def _top(
+        self, pixels: np.ndarray, k: int, quality: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         known = None if quality is None else torch.from_numpy(quality).float().to(self.mean.device)
         logits, drift = self.predict(self.images(pixels), known)
         probability, index = logits.softmax(1).topk(k)
@@ -129,6 +155,7 @@ def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedCl
         classifier = _load(path, backbone)
         assert classifier.module is not None
         classifier.module = classifier.module.folded()
+        classifier.weights = hashlib.sha256(path.read_bytes()).hexdigest()
     return classifier.eval().to(device).to(memory_format=torch.channels_last)
 
 
@@ -170,12 +197,6 @@ def find_weights(weights: str, backbone: Backbone) -> Path | None:
         if path.exists() and load_checkpoint(path).fingerprint == backbone.fingerprint:
             return path
     return None
-
-
-def identify_weights(weights: str, backbone: Backbone) -> str:
-    """The SHA-256 of the file that `find_weights` gives; `none` if there is none."""
-    path = find_weights(weights, backbone)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path else "none"
 
 
 def reuse_memory() -> None:

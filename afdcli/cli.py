@@ -17,12 +17,14 @@ from afdcli.options import (
     MAX_PIXELS,
     PRESETS,
     RECIPES,
+    BenchOptions,
     ClassifyOptions,
     Compression,
     Degradation,
     DegradeOptions,
     EvaluateOptions,
     ExplainOptions,
+    ExportOptions,
     FuseOptions,
     ModelOptions,
     ReadOptions,
@@ -52,7 +54,10 @@ BackboneCheckpoint = Annotated[
     typer.Option(help="Weights for the backbone: .safetensors, or .pth.", rich_help_panel=MODEL, show_default=False),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=MODEL)]
-EngineName = Annotated[str, typer.Option("--engine", help="auto, torch or openvino.", rich_help_panel=MODEL)]
+Weights = Annotated[str, typer.Option(help="De-drifting module: auto, none or a file.", rich_help_panel=MODEL)]
+EngineName = Annotated[
+    str, typer.Option("--engine", help="auto, torch, openvino or onnxruntime.", rich_help_panel=MODEL)
+]
 BatchSize = Annotated[int, typer.Option(help="Images that go through the network together.", rich_help_panel=MODEL)]
 Exif = Annotated[str, typer.Option(help="EXIF orientation: apply or ignore.", rich_help_panel=READING)]
 Icc = Annotated[
@@ -101,9 +106,7 @@ def classify(
     quiet: Quiet = False,
     backbone: Backbone = DEFAULT_BACKBONE,
     backbone_checkpoint: BackboneCheckpoint = None,
-    weights: Annotated[
-        str, typer.Option(help="De-drifting module: auto, none or a file.", rich_help_panel=MODEL)
-    ] = "auto",
+    weights: Weights = "auto",
     device: Device = "auto",
     batch_size: BatchSize = ModelOptions.batch_size,
     engine: EngineName = ModelOptions.engine,
@@ -359,12 +362,14 @@ def _train(options: TrainOptions, quiet: bool) -> int:
 
     reuse_memory()
     run = Training(options)
+    quiet = quiet or not run.leads
     with report.Tracker(options.steps, "steps", quiet, already=run.done) as tracker:
         for step in run.steps():
             tracker.reach(step.number, f"loss {step.losses['loss']:.3f}")
             if step.validation is not None and not quiet:
                 report.show_validation(step.number, step.losses, step.validation)
-    figures.training_curves(run.log_path, options.output.with_suffix(".png"))
+    if run.leads:
+        figures.training_curves(run.log_path, options.output.with_suffix(".png"))
     if tracker.interrupted:
         return report.stopped(tracker, f"Go on from step {run.saved:,} by adding --resume.")
     return report.ALL_READ
@@ -382,6 +387,53 @@ def fuse(
     from afdcli.fusing import fuse
 
     report.show_fused(fuse(FuseOptions(source, destination, tuple(photos), backbone_checkpoint)))
+
+
+@app.command()
+def bench(
+    photos: Annotated[
+        list[str], typer.Argument(metavar="PHOTOS", help="Folders, files or patterns.", show_default=False)
+    ],
+    seconds: Annotated[float, typer.Option(help="How long each part is measured.")] = BenchOptions.seconds,
+    backbone: Backbone = DEFAULT_BACKBONE,
+    backbone_checkpoint: BackboneCheckpoint = None,
+    weights: Weights = "auto",
+    device: Device = "auto",
+    batch_size: BatchSize = ModelOptions.batch_size,
+    engine: EngineName = ModelOptions.engine,
+    exif: Exif = "apply",
+    icc: Icc = "ignore",
+    max_pixels: MaxPixels = MAX_PIXELS,
+    workers: Workers = WORKERS,
+) -> None:
+    """Measure how many photos a second this machine reads and classifies, by each engine."""
+    from afdcli import report
+    from afdcli.benching import bench
+    from afdcli.classifier import reuse_memory
+
+    reuse_memory()
+    model = ModelOptions(backbone, backbone_checkpoint, device, batch_size, engine)
+    read = ReadOptions(exif, icc, max_pixels)
+    report.show_rates(bench(BenchOptions(tuple(photos), weights, seconds, model, read, workers)))
+
+
+@app.command()
+def export(
+    output: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A .onnx, .xml (OpenVINO) or .pt2 file.", show_default=False)
+    ],
+    photos: Annotated[list[str], typer.Option(help="Where to compare; may be repeated.", show_default=False)],
+    format_: Annotated[str, typer.Option("--format", help="onnx, openvino, pt2; auto: by OUT's ending.")] = "auto",
+    weights: Weights = "auto",
+    backbone: Backbone = DEFAULT_BACKBONE,
+    backbone_checkpoint: BackboneCheckpoint = None,
+) -> None:
+    """Write the classifier, module and all, as one file for other programs."""
+    from afdcli import report
+    from afdcli.exporting import export
+
+    model = ModelOptions(backbone, backbone_checkpoint, "cpu")
+    report.show_exported(export(ExportOptions(output, tuple(photos), format_, weights, model)))
 
 
 @app.command()

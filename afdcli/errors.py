@@ -27,3 +27,7 @@ class BadCheckpoint(AfdError):
 
 class UnsupportedBackbone(AfdError):
     """A backbone that cannot be cut at the tap asked for, or whose preprocessing is not known here."""
+
+
+class NotTheSame(AfdError):
+    """An exported file would not give what the classifier gives."""

@@ -18,7 +18,6 @@ import numpy as np
 from scipy.stats import binomtest
 
 from afdcli import codecs
-from afdcli.classifier import DedriftedClassifier, identify_weights
 from afdcli.engines import load_engine
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
@@ -145,7 +144,7 @@ class Evaluation:
         settings = {
             **asdict(self._options),
             "backbone_sha256": self.backbone.fingerprint,
-            "weights_sha256": {name: identify_weights(name, self.backbone) for name in self._classifiers},
+            "weights_sha256": {name: classifier.weights for name, classifier in self._classifiers.items()},
         }
         output = self._options.output
         with ResultFile(output, COLUMNS, record(PROGRAM, settings), resume=False) as file:
@@ -170,8 +169,7 @@ class Evaluation:
         first = np.stack(next(iter(self._tops.values())))[:, :, 0] == label  # (photos, 1 + levels)
         for name, tops in self._tops.items():
             classes = np.stack(tops)  # (photos, 1 + levels, TOP)
-            engine = self._classifiers[name]
-            classifier = engine if isinstance(engine, DedriftedClassifier) else engine.classifier
+            classifier = self._classifiers[name]
             cost = {"parameters": classifier.added_parameters(), "macs": classifier.added_macs()}
             for number, level in enumerate([clean, *self.levels]):
                 seen = classes[:, number]

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import islice
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from afdcli.backbones import load_backbone
 from afdcli.checkpoint import load_checkpoint, save_checkpoint
 from afdcli.classifier import DedriftedClassifier, with_module
-from afdcli.errors import BadCheckpoint, UnreadableImage, WrongUse
-from afdcli.files import expand_inputs, find_images
-from afdcli.images import read_rgb
+from afdcli.errors import BadCheckpoint, WrongUse
 from afdcli.options import FuseOptions
 from afdcli.results import check_writable
+from afdcli.samples import read_some
 
 TOLERANCE = 1e-4
 """Of the largest difference, relative to the largest value."""
@@ -54,21 +50,23 @@ def fuse(options: FuseOptions) -> Fused:
     classifier = with_module(checkpoint, backbone, options.source).eval()
     module, folded = checkpoint.module, checkpoint.module.folded().eval()
     after_folding = DedriftedClassifier(classifier.backbone, folded, checkpoint.tap)
-    difference, largest, count = 0.0, 0.0, 0
+    photos = read_some(options.photos, PHOTOS, options.read, backbone.preprocessing)
+    if not photos:
+        raise WrongUse(f"None of {', '.join(options.photos)} is a photo that can be read.")
+    difference = largest = 0.0
     with torch.inference_mode():
-        for images in _photos(options, classifier):
+        for photo in photos:
+            assert photo.pixels is not None
+            images = classifier.images(photo.pixels[None])
             features = classifier.features(images)
             before, after = module.mend(features, images)[0], folded.mend(features, images)[0]
             difference = max(difference, float((before - after).abs().max()))
             largest = max(largest, float(before.abs().max()))
-            count += 1
-        if count == 0:
-            raise WrongUse(f"None of {', '.join(options.photos)} is a photo that can be read.")
         fused = Fused(
             difference / largest,
             (classifier.added_parameters(), after_folding.added_parameters()),
             (classifier.added_macs(), after_folding.added_macs()),
-            count,
+            len(photos),
         )
     if not fused.difference <= TOLERANCE:
         raise BadCheckpoint(
@@ -77,15 +75,3 @@ def fuse(options: FuseOptions) -> Fused:
         )
     save_checkpoint(replace(checkpoint, module=folded), options.destination)
     return fused
-
-
-def _photos(options: FuseOptions, classifier: DedriftedClassifier) -> list[Tensor]:
-    """Up to `PHOTOS` photos as (1, 3, H, W) in [0, 1]."""
-    images = []
-    for source in islice(find_images(expand_inputs(options.photos)), PHOTOS):
-        try:
-            pixels = np.array(classifier.backbone.preprocessing(read_rgb(source.path, options.read).image))
-        except UnreadableImage:
-            continue
-        images.append(classifier.images(pixels[None]))
-    return images

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from afdcli.classifier import identify_weights
 from afdcli.engines import Engine, load_engine
 from afdcli.errors import OutputRefused, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
@@ -94,7 +93,7 @@ class Classification:
         settings = {
             "backbone": self.backbone.name,
             "backbone_sha256": self.backbone.fingerprint,
-            "weights": identify_weights(options.weights, self.backbone),
+            "weights": self._classifier.weights,
             "engine": type(self._classifier).__name__,
             "topk": options.topk,
             **asdict(options.read),

@@ -24,7 +24,9 @@ SUBSAMPLED = ("jpeg", "avif", "heic")
 """The codecs whose subsampling can be chosen."""
 METHOD_NAMES = ("afd", "fct", "ddp", "augment", "restore")
 """What can be trained, see `methods`."""
-ENGINES = ("auto", "torch", "openvino")
+ENGINES = ("auto", "torch", "openvino", "onnxruntime")
+EXPORT_ENDINGS = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
+"""Formats for other programs, and how their files end."""
 TAPS = ("stem", "stage1", "stage2")
 """Where a backbone can be cut, see `backbones.split`."""
 RESULT_ENDINGS = (".csv", ".jsonl", ".parquet")
@@ -252,7 +254,8 @@ class TrainOptions:
     tap: str = "auto"
     """Where the module goes: `stem`, `stage1` or `stage2`; `auto` is where the method does best."""
     width: int = 24
-    """Channels of the enhancer, see `AFDConfig`, as of the next three."""
+    """Channels of the enhancer, see `AFDConfig`, as of the next three; or of the residual mapping block of `fct`, which
+    has none at 0."""
     depth: int = 2
     stride: int = 1
     pooled: bool = False
@@ -296,7 +299,8 @@ class TrainOptions:
             raise WrongUse(f"--labels are for --method fct and augment; {self.method} learns without them.")
         _one_of("--tap", self.tap, ("auto", *TAPS))
         _one_of("--precision", self.precision, ("float32", "bfloat16"))
-        for flag in ("width", "stride", "steps", "validate_every"):
+        _at_least("--width", self.width, 0 if self.method == "fct" else 1)
+        for flag in ("stride", "steps", "validate_every"):
             _at_least(f"--{flag.replace('_', '-')}", getattr(self, flag), 1)
         for flag in ("depth", "rank", "seed", "workers"):
             _at_least(f"--{flag}", getattr(self, flag), 0)
@@ -337,6 +341,51 @@ class FuseOptions:
 
     def __post_init__(self) -> None:
         _check_ending("OUT", self.destination, (".safetensors",))
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """`afd bench`."""
+
+    photos: tuple[str, ...]
+    """Folders, files and patterns of the photos to measure with: typical ones."""
+    weights: str = "auto"
+    """The de-drifting module, as for `ClassifyOptions`; each engine is measured with it and without."""
+    seconds: float = 3.0
+    """How long each part is measured."""
+    model: ModelOptions = ModelOptions()
+    read: ReadOptions = ReadOptions()
+    workers: int = default_workers()
+    """Processes that decode. 0 decodes in this one."""
+
+    def __post_init__(self) -> None:
+        _at_least("--workers", self.workers, 0)
+        if not self.seconds > 0:
+            raise WrongUse(f"--seconds must be more than 0, not {self.seconds}.")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """`afd export`."""
+
+    output: Path
+    """The file. What is there is replaced. OpenVINO's weights lie beside it, as `.bin`."""
+    photos: tuple[str, ...]
+    """Folders, files and patterns of the photos on which the file is compared with the classifier."""
+    format: str = "auto"
+    """`onnx`, `openvino`, `pt2` (torch.export), or `auto`, the one that `output` ends in."""
+    weights: str = "auto"
+    """The de-drifting module, as for `ClassifyOptions`."""
+    model: ModelOptions = ModelOptions(device="cpu")
+    read: ReadOptions = ReadOptions()
+
+    def __post_init__(self) -> None:
+        _one_of("--format", self.format, ("auto", *EXPORT_ENDINGS))
+        endings = tuple(EXPORT_ENDINGS.values()) if self.format == "auto" else (EXPORT_ENDINGS[self.format],)
+        _check_ending("OUT", self.output, endings)
+        if self.format == "auto":
+            named = {ending: name for name, ending in EXPORT_ENDINGS.items()}
+            object.__setattr__(self, "format", named[self.output.suffix.lower()])
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median_low
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +23,8 @@ from afdcli.options import ClassifyOptions, DegradeOptions
 from afdcli.results import Row
 
 if TYPE_CHECKING:
+    from afdcli.benching import Rate
+    from afdcli.exporting import Exported
     from afdcli.fusing import Fused
 
 ALL_READ, SOME_FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -204,6 +207,28 @@ def show_fused(fused: Fused) -> None:
     table(("", "before", "after"), rows)
     out.print(
         f"Largest difference over {fused.photos} photos: {fused.difference:.1e} of the largest output.", markup=False
+    )
+
+
+def show_rates(rates: Iterable[Rate]) -> None:
+    """Print what `afd bench` measured, and meanwhile say on a terminal what it is at."""
+    rows = []
+    with err.status("Measuring ...") if err.is_terminal else nullcontext() as status:
+        for rate in rates:
+            speed = rate.photos_per_second
+            rows.append((rate.part, rate.engine, rate.weights, f"{speed:.1f}", f"{1000 / speed:.1f}"))
+            if status is not None:
+                status.update(f"Measuring ... {rate.part} {speed:.1f} photos a second")
+    table(("part", "engine", "weights", "photos a second", "ms a photo"), rows, left=3)
+
+
+def show_exported(exported: Exported) -> None:
+    """Say what was written, and how near it is."""
+    written = f"{' and '.join(map(str, exported.files))}: {exported.size / 1e6:.1f} MB."
+    out.print(
+        f"{written} {exported.same_class} of {exported.photos} photos get the same class as in torch; "
+        f"the largest difference between probabilities is {exported.difference:.1e}.",
+        markup=False,
     )
 
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from PIL import Image
 
 from afdcli import codecs
 from afdcli.errors import UnreadableImage
-from afdcli.files import Source
+from afdcli.files import Source, expand_inputs, find_images
 from afdcli.images import Preprocessing, decode_rgb, read_file, read_rgb
 from afdcli.options import Compression, Degradation, EvaluateOptions, ReadOptions, TrainOptions
 
@@ -42,11 +44,23 @@ def load_sample(source: Source, read: ReadOptions, preprocessing: Preprocessing)
         return Sample(source, source.error)
     try:
         photo = read_rgb(source.path, read)
-        pixels = np.asarray(preprocessing(photo.image))
+        pixels = np.array(preprocessing(photo.image))  # a copy that may be written to, as torch wants
     except UnreadableImage as error:
         return Sample(source, str(error))
     size = photo.image.size
     return Sample(source, "", photo.format, *size, photo.quality, photo.quality_exact, pixels)
+
+
+def decode_only(source: Source, read: ReadOptions) -> None:
+    """Read one source and give nothing back, to see what that alone takes."""
+    with suppress(UnreadableImage):
+        read_rgb(source.path, read)
+
+
+def read_some(patterns: Sequence[str], most: int, read: ReadOptions, preprocessing: Preprocessing) -> list[Sample]:
+    """The first photos, `most` at most, that can be read in `patterns`, which are as for `expand_inputs`."""
+    samples = (load_sample(source, read, preprocessing) for source in find_images(expand_inputs(patterns)))
+    return list(islice((sample for sample in samples if not sample.error), most))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 Pairs of an original and its compressed copy are made on the fly; what the untouched classifier makes of the original is
 the target. What is trained, and the losses, are the method's own. A pair depends on the seed and its number only, so a
-run that was interrupted goes on as if it had not been.
+run that was interrupted goes on as if it had not been. Started by torchrun, several processes share each batch.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from afdcli.methods import METHODS
 from afdcli.methods.remedy import Batch, Remedy, divergence
 from afdcli.options import IMAGENET_C, TrainOptions
 from afdcli.parallel import ordered_map
+from afdcli.peers import Peers
 from afdcli.results import ResultFile, check_writable, record
 from afdcli.samples import Pair, make_pair
 
@@ -95,6 +96,11 @@ class Training:
             BadCheckpoint: there is nothing to resume, or it was begun with other options.
         """
         check_writable(options.output)
+        self._peers = Peers()
+        self.leads = self._peers.rank == 0
+        """Whether this process writes the files, see `Peers`."""
+        if options.model.batch_size % self._peers.count:
+            raise WrongUse(f"--batch-size must be a multiple of the {self._peers.count} processes.")
         sources = [source for source in find_images(expand_inputs(options.photos)) if not source.error]
         photos = [source.path for source in sources]
         if len(photos) < 2:
@@ -131,8 +137,11 @@ class Training:
         if options.resume:
             self._load_state()
         self.log_path = options.output.with_suffix(".csv")
-        self._log = ResultFile(self.log_path, LOG_COLUMNS, record(PROGRAM, self._settings()), resume=options.resume)
-        self._log.keep(min(self.done, self._log.rows))
+        self._log: ResultFile | None = None
+        if self.leads:
+            log = ResultFile(self.log_path, LOG_COLUMNS, record(PROGRAM, self._settings()), resume=options.resume)
+            log.keep(min(self.done, log.rows))
+            self._log = log
 
     def _network(self, module: Remedy) -> DedriftedClassifier:
         """The backbone with `module`, on its device; a copy of the backbone, if that is trained."""
@@ -144,6 +153,9 @@ class Training:
 
     def steps(self) -> Iterator[Step]:
         """Train; each step is yielded when it is in the log. After a validation all files are up to date."""
+        if self._log is None:
+            yield from self._steps()
+            return
         with self._log as log:
             if self.done == 0:
                 self._save_state()  # so that there is always something to go on from
@@ -154,10 +166,12 @@ class Training:
                 yield step
 
     def _steps(self) -> Iterator[Step]:
-        options, batch_size = self._options, self._options.model.batch_size
+        options, peers = self._options, self._peers
+        batch_size = options.model.batch_size // peers.count
+        draws = self._draws(self.done * options.model.batch_size, options.steps * options.model.batch_size)
         pairs = ordered_map(
             partial(make_pair, size=self.backbone.preprocessing.size, options=options),
-            self._draws(self.done * batch_size, options.steps * batch_size),
+            islice(draws, peers.rank, None, peers.count),
             workers=options.workers,
             ahead=2 * batch_size,
             crashed=_no_pair,
@@ -169,7 +183,7 @@ class Training:
             losses = self._step(pairs_read)
             self.done += 1
             validation = None
-            if self.done % options.validate_every == 0 or self.done == options.steps:
+            if self.leads and (self.done % options.validate_every == 0 or self.done == options.steps):
                 validation = self._validate()
                 save_checkpoint(self._checkpoint(), options.output.with_suffix(".last.safetensors"))
                 if validation["divergence"] < self._best:
@@ -209,6 +223,8 @@ class Training:
         losses["loss"] = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
         self._optimizer.zero_grad()
         losses["loss"].backward()  # type: ignore[no-untyped-call]
+        gradients = [parameter.grad for parameter in trained(self._student).values() if parameter.grad is not None]
+        self._peers.average([*gradients, *(loss.data for loss in losses.values())])
         nn.utils.clip_grad_norm_(trained(self._student).values(), GRADIENT_NORM)
         self._optimizer.step()
         decay = min(EMA_DECAY, (1 + self.done) / (10 + self.done))  # shorter at first, when the weights are random

@@ -23,6 +23,29 @@ def photo() -> Image.Image:
 
 
 @pytest.fixture
+def dedrifted(tmp_path: Path) -> tuple[Path, Path]:
+    """A tiny random network, and an unfolded random module for it: their files."""
+    import timm  # only here: most tests go without torch
+    import torch
+    from safetensors.torch import save_file
+
+    from afdcli.backbones import load_backbone, split
+    from afdcli.checkpoint import Checkpoint, save_checkpoint
+    from afdcli.methods.afd import AFDConfig, AFDModule
+
+    torch.manual_seed(0)
+    network, file = tmp_path / "network.safetensors", tmp_path / "module.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), network)
+    backbone = load_backbone("test_resnet", network)
+    cut = split(backbone, "stage1")
+    module = AFDModule(AFDConfig(cut.channels, width=4, depth=1, later=cut.blocks, rank=4))
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    save_checkpoint(Checkpoint(module, "stage1", "test_resnet", backbone.fingerprint), file)
+    return network, file
+
+
+@pytest.fixture
 def photos(tmp_path: Path, photo: Image.Image) -> Path:
     """A folder of good images, nested, each of other pixels than the next."""
     folder = tmp_path / "photos"

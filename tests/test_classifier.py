@@ -8,7 +8,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from afdcli.classifier import DedriftedClassifier, find_weights, identify_weights, load_classifier
+from afdcli.classifier import DedriftedClassifier, find_weights, load_classifier
 from afdcli.errors import BadCheckpoint, WrongUse
 from afdcli.methods.remedy import Remedy
 from afdcli.options import DEFAULT_BACKBONE, ModelOptions
@@ -61,6 +61,28 @@ def test_each_image_of_a_batch_is_classified_by_itself(classifier, pixels):
         np.testing.assert_allclose(one_probability[0], probability[number], atol=1e-5)
 
 
+def test_where_memory_is_short_fewer_images_go_together_and_the_outcome_is_the_same(classifier, pixels, monkeypatch):
+    many = np.concatenate([pixels, pixels[::-1], pixels])
+    expected, predict, sizes = classifier.top(many, 3), classifier.predict, []
+
+    def short_of_memory(images, quality):
+        sizes.append(len(images))
+        if len(images) > 3:
+            raise torch.OutOfMemoryError
+        return predict(images, quality)
+
+    monkeypatch.setattr(classifier, "predict", short_of_memory)
+    monkeypatch.setattr(classifier, "_together", classifier._together)
+    for _ in range(2):
+        found = classifier.top(many, 3)
+        assert found[0].tolist() == expected[0].tolist()
+        np.testing.assert_allclose(found[1], expected[1], atol=1e-6)
+    assert sizes == [9, 4, 2, 2, 2, 2, 1, 2, 2, 2, 2, 1]
+    monkeypatch.setattr(classifier, "predict", lambda *_: short_of_memory(many, None))
+    with pytest.raises(torch.OutOfMemoryError):
+        classifier.top(many, 3)
+
+
 def test_the_classifier_is_in_evaluation_mode_and_frozen(classifier):
     assert not any(module.training for module in classifier.modules())
     assert not any(parameter.requires_grad for parameter in classifier.parameters())
@@ -78,8 +100,8 @@ def test_the_module_shipped_for_a_backbone_is_used_without_being_asked(classifie
     assert dedrifted.module is not None and dedrifted.module.config.folded
     path = find_weights("auto", classifier.backbone)
     assert path == find_weights(str(path), classifier.backbone)
-    assert identify_weights("auto", classifier.backbone) == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert identify_weights("none", classifier.backbone) == "none"
+    assert dedrifted.weights == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert classifier.weights == "none"
 
 
 def test_auto_is_the_plain_backbone_where_none_is_shipped_or_its_weights_are_others(tmp_path):

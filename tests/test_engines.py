@@ -10,11 +10,11 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from afdcli import engines
+from afdcli import engines, graphs
 from afdcli.backbones import load_backbone, split
 from afdcli.checkpoint import Checkpoint, save_checkpoint
 from afdcli.classifier import DedriftedClassifier
-from afdcli.engines import CompiledClassifier, load_engine
+from afdcli.engines import COMPILED, CompiledClassifier, load_engine
 from afdcli.errors import WrongUse
 from afdcli.methods.afd import AFDConfig, AFDModule
 from afdcli.methods.fct import FCTConfig, FCTModule
@@ -53,10 +53,11 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (5, 160, 160, 3), dtype=np.ui
 QUALITY = np.array([10, np.nan, 90, 50, np.nan], dtype=np.float32)
 
 
+@pytest.mark.parametrize("engine", COMPILED)
 @pytest.mark.parametrize("weights", ["none", "afd", "fct"])
-def test_openvino_gives_what_torch_gives_for_any_number_of_images(options, tmp_path, weights):
+def test_a_compiled_classifier_gives_what_torch_gives_for_any_number_of_images(options, tmp_path, weights, engine):
     weights = weights if weights == "none" else str(tmp_path / f"{weights}.safetensors")
-    compiled, plain = load_engine(options, weights), load_engine(replace(options, engine="torch"), weights)
+    compiled, plain = (load_engine(replace(options, engine=name), weights) for name in (engine, "torch"))
     assert isinstance(compiled, CompiledClassifier) and isinstance(plain, DedriftedClassifier)
     for count in (5, 1, 3):
         found, expected = (one.top(PIXELS[:count], 8, QUALITY[:count]) for one in (compiled, plain))
@@ -80,22 +81,32 @@ def test_the_shipped_classifier_is_the_same_compiled():
 def test_what_was_converted_is_kept_and_what_is_not_as_it_was_written_is_converted_again(options, cache, monkeypatch):
     convert, conversions = engines._convert, []
     monkeypatch.setattr(engines, "_convert", lambda *args: conversions.append(args) or convert(*args))
+    (cache / "of another program").touch()
     first = load_engine(options).top(PIXELS, 3)
     for _ in range(2):
         assert load_engine(options).top(PIXELS, 3)[1].tolist() == first[1].tolist()
     assert len(conversions) == 1
-    (weights,) = cache.glob("*.bin")
+    (weights,) = cache.glob("*/*.bin")
     for damage in (b"", weights.read_bytes()[:-1] + b"\0", weights.read_bytes() + b"more"):
         weights.write_bytes(damage)
         assert load_engine(options).top(PIXELS, 3)[1].tolist() == first[1].tolist()
     assert len(conversions) == 4
-    assert sorted(path.suffix for path in cache.iterdir()) == [".bin", ".sha256", ".xml"]
+    assert sorted(path.name for path in cache.glob("*/*")) == ["network.bin", "network.xml", "sha256"]
+    assert len(list(cache.iterdir())) == 2, "nothing is left behind"
+
+
+def test_what_is_whole_but_cannot_be_read_is_converted_again(options, cache):
+    first = load_engine(options).top(PIXELS, 3)
+    (network,) = cache.glob("*/*.xml")
+    network.write_text("<net/>")
+    (network.parent / "sha256").write_text(engines._checksum(network.parent))
+    assert load_engine(options).top(PIXELS, 3)[1].tolist() == first[1].tolist()
 
 
 def test_other_weights_are_never_taken_for_these(options, cache, tmp_path):
     load_engine(options)
     load_engine(options, str(tmp_path / "afd.safetensors"))
-    assert len(list(cache.glob("*.xml"))) == 2
+    assert len(list(cache.glob("*/*.xml"))) == 2
 
 
 def test_without_a_cache_that_can_be_written_it_works_as_well(options, tmp_path, monkeypatch):
@@ -105,17 +116,19 @@ def test_without_a_cache_that_can_be_written_it_works_as_well(options, tmp_path,
 
 
 def test_an_engine_that_is_not_there_is_refused_and_auto_does_without(options, monkeypatch):
-    monkeypatch.setattr(engines, "find_spec", lambda _: None)
+    monkeypatch.setattr(graphs, "find_spec", lambda _: None)
     with pytest.raises(WrongUse, match="pip install openvino"):
         load_engine(options)
+    with pytest.raises(WrongUse, match=r"pip install 'afd-dedrift\[onnx\]'"):
+        load_engine(replace(options, engine="onnxruntime"))
     assert isinstance(load_engine(replace(options, engine="auto")), DedriftedClassifier)
-    with pytest.raises(WrongUse, match="--engine must be one of auto, torch, openvino"):
+    with pytest.raises(WrongUse, match="--engine must be one of auto, torch, openvino, onnxruntime"):
         replace(options, engine="tensorflow")
 
 
 def test_openvino_reports_its_use_to_nobody():
     code = (
-        "import sys\nfrom afdcli import engines\nengines._import_openvino()\n"
+        "import sys\nfrom afdcli import graphs\ngraphs._import_openvino()\n"
         "print([name for name in sys.modules if 'openvino_telemetry' in name and sys.modules[name]])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,33 +2,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import timm
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from afdcli import figures
-from afdcli.backbones import load_backbone, split
-from afdcli.checkpoint import Checkpoint, save_checkpoint
 from afdcli.errors import UnreadableImage, WrongUse
 from afdcli.explaining import drift_statistics, explain, feature_angle
-from afdcli.methods.afd import AFDConfig, AFDModule
 from afdcli.options import Compression, ExplainOptions, ModelOptions
 
 torch.set_num_threads(1)
 
 
 @pytest.fixture
-def options(tmp_path):
+def options(tmp_path, dedrifted):
     """Two photos, a tiny random network, and a random module for it."""
-    torch.manual_seed(0)
-    network = tmp_path / "network.safetensors"
-    save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), network)
-    backbone = load_backbone("test_resnet", network)
-    module = AFDModule(AFDConfig(split(backbone, "stage1").channels, width=4, depth=1))
-    for parameter in module.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    save_checkpoint(Checkpoint(module, "stage1", "test_resnet", backbone.fingerprint), tmp_path / "m.safetensors")
+    network, module = dedrifted
     (tmp_path / "photos").mkdir()
     for number in range(2):
         coarse = np.random.default_rng(number).integers(0, 256, (9, 12, 3), dtype=np.uint8)
@@ -36,7 +24,7 @@ def options(tmp_path):
     return ExplainOptions(
         tmp_path / "photos" / "0.png",
         tmp_path / "explanation.png",
-        weights=str(tmp_path / "m.safetensors"),
+        weights=str(module),
         model=ModelOptions("test_resnet", network, "cpu"),
     )
 

@@ -8,11 +8,11 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from afdcli.backbones import load_backbone, split
-from afdcli.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from afdcli.checkpoint import load_checkpoint
 from afdcli.classifier import DedriftedClassifier
 from afdcli.errors import BadCheckpoint, OutputRefused, WrongUse
 from afdcli.fusing import fuse
-from afdcli.methods.afd import AFDConfig, AFDModule
+from afdcli.methods.afd import AFDModule
 from afdcli.methods.remedy import Remedy
 from afdcli.options import FuseOptions, ModelOptions
 
@@ -20,22 +20,15 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture
-def options(tmp_path):
+def options(tmp_path, dedrifted):
     """A module with random weights for a tiny random network, and two photos."""
-    torch.manual_seed(0)
-    network = tmp_path / "network.safetensors"
-    save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), network)
-    backbone = load_backbone("test_resnet", network)
-    module = AFDModule(AFDConfig(split(backbone, "stage1").channels, width=4, depth=1))
-    for parameter in module.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    save_checkpoint(Checkpoint(module, "stage1", "test_resnet", backbone.fingerprint), tmp_path / "in.safetensors")
+    network, module = dedrifted
     (tmp_path / "photos").mkdir()
     for number in range(2):
         noise = np.random.default_rng(number).integers(0, 256, (90, 120, 3), dtype=np.uint8)
         Image.fromarray(noise).save(tmp_path / "photos" / f"{number}.png")
     (tmp_path / "photos" / "empty.png").touch()
-    return FuseOptions(tmp_path / "in.safetensors", tmp_path / "out.safetensors", (str(tmp_path / "photos"),), network)
+    return FuseOptions(module, tmp_path / "out.safetensors", (str(tmp_path / "photos"),), network)
 
 
 def test_the_folded_module_is_smaller_and_the_same(options):
