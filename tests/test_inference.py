@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -265,12 +266,20 @@ def test_resuming_with_other_photos_is_refused(loaded_once, mixed, tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "name"),
-    [({"topk": 2}, "topk"), ({"weights": __file__}, "weights"), ({"read": ReadOptions("ignore")}, "exif")],
+    [({"topk": 2}, "topk"), ({"read": ReadOptions("ignore")}, "exif")],
 )
 def test_resuming_with_other_settings_is_refused_by_name(loaded_once, mixed, tmp_path, change, name):
     list(Classification(options(mixed / "a.jpg", tmp_path / "rows.csv")).rows())
     with pytest.raises(OutputRefused, match=f"{name} was"):
         Classification(options(mixed / "a.jpg", tmp_path / "rows.csv", resume=True, **change))
+
+
+def test_resuming_with_other_weights_is_refused(loaded_once, mixed, tmp_path, monkeypatch):
+    asked = options(mixed / "a.jpg", tmp_path / "rows.csv")
+    list(Classification(asked).rows())
+    monkeypatch.setattr(inference.load_engine(asked.model), "weights", "f" * 64)
+    with pytest.raises(OutputRefused, match="weights was none, and is ffff"):
+        Classification(replace(asked, resume=True))
 
 
 def test_resuming_with_another_batch_size_gives_as_many_rows(loaded_once, mixed, tmp_path):
