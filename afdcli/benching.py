@@ -10,11 +10,10 @@ from itertools import cycle
 
 import numpy as np
 
-from afdcli.classifier import DedriftedClassifier
-from afdcli.engines import COMPILED, load_engine
+from afdcli.classifier import load_classifier
+from afdcli.engines import compiling_engines, load_engine
 from afdcli.errors import WrongUse
 from afdcli.files import Source, expand_inputs, find_images
-from afdcli.graphs import FORMATS
 from afdcli.inference import classify
 from afdcli.options import BenchOptions, ClassifyOptions
 from afdcli.parallel import ordered_map
@@ -50,7 +49,7 @@ def bench(options: BenchOptions) -> Iterator[Rate]:
         for weights in dict.fromkeys(("none", options.weights))
     }
     preprocessing = next(iter(engines.values())).backbone.preprocessing
-    samples = read_some(options.photos, options.model.batch_size, options.read, preprocessing)
+    samples = read_some(sources, options.model.batch_size, options.read, preprocessing)
     if not samples:
         raise WrongUse(f"None of {', '.join(options.photos)} is a photo that can be read.")
     batch = np.stack([sample.pixels for sample in samples if sample.pixels is not None])
@@ -75,9 +74,7 @@ def _engine_names(options: BenchOptions) -> list[str]:
     """The one asked for; or all that run here, torch first."""
     if options.model.engine != "auto":
         return [options.model.engine]
-    if isinstance(load_engine(options.model, options.weights), DedriftedClassifier):
-        return ["torch"]
-    return ["torch", *(name for name, format_ in COMPILED.items() if FORMATS[format_].is_installed())]
+    return ["torch", *compiling_engines(load_classifier(options.model, options.weights))]
 
 
 def _rate(counts: Iterator[int], seconds: float) -> float:

@@ -63,17 +63,23 @@ def load_engine(options: ModelOptions, weights: str = "none") -> Engine:
         BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
     """
     classifier = load_classifier(options, weights)
-    compilable = classifier.mean.device.type == "cpu" and (classifier.module is None or classifier.module.compilable)
-    installed = [engine for engine, format_ in COMPILED.items() if FORMATS[format_].is_installed()]
-    if options.engine == "torch" or (options.engine == "auto" and not (compilable and installed)):
+    engines = compiling_engines(classifier)
+    if options.engine == "torch" or (options.engine == "auto" and not engines):
         return classifier
-    engine = installed[0] if options.engine == "auto" else options.engine
-    if engine not in installed:
-        install = FORMATS[COMPILED[engine]].install
-        raise WrongUse(f"The engine {engine} is not installed. Install it with: pip install {install}")
-    if not compilable:
+    engine = engines[0] if options.engine == "auto" else options.engine
+    format_ = FORMATS[COMPILED[engine]]
+    if not format_.is_installed():
+        raise WrongUse(f"The engine {engine} is not installed. Install it with: pip install {format_.install}")
+    if engine not in engines:
         raise WrongUse(f"{engine} runs neither on GPUs nor with networks from elsewhere here. Use --engine torch.")
     return CompiledClassifier(classifier, engine)
+
+
+def compiling_engines(classifier: DedriftedClassifier) -> list[str]:
+    """Those of `COMPILED` that are installed and can run `classifier`, the fastest first."""
+    if classifier.mean.device.type != "cpu" or not (classifier.module is None or classifier.module.compilable):
+        return []
+    return [engine for engine, format_ in COMPILED.items() if FORMATS[format_].is_installed()]
 
 
 def _compiled(classifier: DedriftedClassifier, engine: str) -> Run:

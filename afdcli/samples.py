@@ -6,7 +6,7 @@ Nothing here imports torch, nor may it: every worker would pay for that with sec
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +16,7 @@ from PIL import Image
 
 from afdcli import codecs
 from afdcli.errors import UnreadableImage
-from afdcli.files import Source, expand_inputs, find_images
+from afdcli.files import Source
 from afdcli.images import Preprocessing, decode_rgb, read_file, read_rgb
 from afdcli.options import Compression, Degradation, EvaluateOptions, ReadOptions, TrainOptions
 
@@ -57,9 +57,9 @@ def decode_only(source: Source, read: ReadOptions) -> None:
         read_rgb(source.path, read)
 
 
-def read_some(patterns: Sequence[str], most: int, read: ReadOptions, preprocessing: Preprocessing) -> list[Sample]:
-    """The first photos, `most` at most, that can be read in `patterns`, which are as for `expand_inputs`."""
-    samples = (load_sample(source, read, preprocessing) for source in find_images(expand_inputs(patterns)))
+def read_some(sources: Iterable[Source], most: int, read: ReadOptions, preprocessing: Preprocessing) -> list[Sample]:
+    """The first of `sources`, `most` at most, that can be read."""
+    samples = (load_sample(source, read, preprocessing) for source in sources)
     return list(islice((sample for sample in samples if not sample.error), most))
 
 
