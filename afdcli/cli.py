@@ -113,12 +113,16 @@ def classify(
     exif: Exif = "apply",
     icc: Icc = "ignore",
     max_pixels: MaxPixels = MAX_PIXELS,
+    fast_decode: Annotated[
+        bool,
+        typer.Option("--fast-decode", help="Decode large JPEGs at a fraction: other pixels.", rich_help_panel=READING),
+    ] = False,
     workers: Workers = WORKERS,
 ) -> None:
     """Classify photos: one row for every file, readable or not."""
     model = ModelOptions(backbone, backbone_checkpoint, device, batch_size, engine)
     options = ClassifyOptions(
-        tuple(inputs), output, topk, weights, resume, model, ReadOptions(exif, icc, max_pixels), workers
+        tuple(inputs), output, topk, weights, resume, model, ReadOptions(exif, icc, max_pixels), workers, fast_decode
     )
     raise typer.Exit(_classify(options, quiet))
 

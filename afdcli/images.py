@@ -48,7 +48,8 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What turns a photo with this EXIF orientation upright (EXIF 2.3, tag 274)."""
-
+SIDEWAYS = (5, 6, 7, 8)
+"""Those that exchange width and height."""
 
 AS_STORED = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 """What undoes that; the other turns undo themselves."""
@@ -60,6 +61,8 @@ class Photo:
 
     image: Image.Image
     """Mode RGB."""
+    size: tuple[int, int]
+    """Width and height, upright: those of `image`, unless that was decoded at a fraction of them."""
     format: str
     """The file's real format, whatever its ending says. A phone's multi-picture file (MPO) is a JPEG."""
     quality: int | None
@@ -68,13 +71,13 @@ class Photo:
     """Whether the tables are the standard ones at that quality, or it is only the nearest."""
 
 
-def read_rgb(path: str, options: ReadOptions) -> Photo:
-    """Decode the file at `path`.
+def read_rgb(path: str, options: ReadOptions, least: int | None = None) -> Photo:
+    """Decode the file at `path`, see `decode_rgb`.
 
     Raises:
         UnreadableImage: for whatever reason there is, in a few words for the user.
     """
-    return decode_rgb(read_file(path), options)
+    return decode_rgb(read_file(path), options, least)
 
 
 def read_file(path: str) -> bytes:
@@ -105,15 +108,18 @@ _OS_REASONS = {
 }
 
 
-def decode_rgb(data: bytes, options: ReadOptions) -> Photo:
+def decode_rgb(data: bytes, options: ReadOptions, least: int | None = None) -> Photo:
     """Decode the contents of a file.
+
+    With `least`, a JPEG is decoded at a half, a quarter or an eighth of its size, as long as the shorter side is left
+    with twice `least` pixels: a fraction of the work. The pixels are a little different from those that resizing gives.
 
     Raises:
         UnreadableImage: for whatever reason there is, in a few words for the user.
     """
     try:
         with _unhampered_pillow(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _decode(image, options)
+            return _decode(image, options, least)
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
@@ -146,27 +152,31 @@ def _unhampered_pillow() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _decode(image: Image.Image, options: ReadOptions) -> Photo:
+def _decode(image: Image.Image, options: ReadOptions, least: int | None) -> Photo:
     if image.width * image.height > options.max_pixels:
         pixels = f"{image.width * image.height:,} pixels"
         raise UnreadableImage(f"{pixels} are more than the limit of {options.max_pixels:,} (see --max-pixels)")
     stored = image.getexif().get(ORIENTATION) if image.format == "TIFF" else None
+    whole = image.size
+    reduced = least is not None and image.draft(None, (2 * least, 2 * least)) is not None
     image.load()
     quality, exact = codecs.jpeg_quality(image.quantization) if hasattr(image, "quantization") else (None, None)
     rgb = _to_rgb(image, image.info.get("icc_profile") if options.icc == "apply" else None)
     if stored in UPRIGHT:  # Pillow has turned a TIFF upright by now, asked or not.
         rgb = rgb if options.exif == "apply" else rgb.transpose(AS_STORED.get(stored, UPRIGHT[stored]))
-    elif options.exif == "apply":
-        rgb = _upright(rgb, image)
-    return Photo(rgb, "JPEG" if image.format == "MPO" else str(image.format), quality, exact)
+    elif options.exif == "apply" and (orientation := _orientation(image)) in UPRIGHT:
+        rgb = rgb.transpose(UPRIGHT[orientation])
+        whole = whole[::-1] if orientation in SIDEWAYS else whole
+    return Photo(
+        rgb, whole if reduced else rgb.size, "JPEG" if image.format == "MPO" else str(image.format), quality, exact
+    )
 
 
-def _upright(rgb: Image.Image, image: Image.Image) -> Image.Image:
+def _orientation(image: Image.Image) -> int:
     try:
-        orientation = image.getexif().get(ORIENTATION)
+        return int(image.getexif().get(ORIENTATION, 1))
     except Exception:  # A damaged EXIF block does not damage the photo: viewers show it as stored.
-        return rgb
-    return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
+        return 1
 
 
 def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -217,9 +227,14 @@ class Preprocessing:
     squash: bool = False
     """Resize to a square, giving up the aspect ratio, before cropping."""
 
+    @property
+    def short(self) -> int:
+        """What the shorter side is resized to."""
+        return math.floor(self.size / self.crop_pct)
+
     def __call__(self, image: Image.Image) -> Image.Image:
-        """Resize the short side to `size / crop_pct` and cut the square from the centre."""
-        short = math.floor(self.size / self.crop_pct)
+        """Resize the shorter side to `size / crop_pct` and cut the square from the centre."""
+        short = self.short
         width, height = image.size
         if self.squash:
             width, height = short, short

@@ -96,6 +96,7 @@ class Classification:
             "weights": self._classifier.weights,
             "engine": type(self._classifier).__name__,
             "topk": options.topk,
+            "fast_decode": options.fast_decode,
             **asdict(options.read),
         }
         self._columns = columns(options.topk, module)
@@ -134,7 +135,12 @@ def classify(sources: Iterable[Source], classifier: Engine, options: ClassifyOpt
     what the whole run gives from there on.
     """
     samples = ordered_map(
-        partial(load_sample, read=options.read, preprocessing=classifier.backbone.preprocessing),
+        partial(
+            load_sample,
+            read=options.read,
+            preprocessing=classifier.backbone.preprocessing,
+            fast=options.fast_decode,
+        ),
         sources,
         workers=options.workers,
         ahead=2 * options.model.batch_size,  # While the network works on one batch, the next gets ready.

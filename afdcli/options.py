@@ -170,6 +170,9 @@ class ClassifyOptions:
     read: ReadOptions = ReadOptions()
     workers: int = default_workers()
     """Processes that decode. 0 decodes in this one, where libtiff may write complaints to standard error."""
+    fast_decode: bool = False
+    """Decode large JPEGs at a fraction of their size, see `images.decode_rgb`. It changes pixels, and so, now and then,
+    a class."""
 
     def __post_init__(self) -> None:
         if not self.inputs:

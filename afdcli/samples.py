@@ -38,17 +38,16 @@ class Sample:
     """(H, W, 3) uint8 in [0, 255], what the network sees."""
 
 
-def load_sample(source: Source, read: ReadOptions, preprocessing: Preprocessing) -> Sample:
-    """Read and preprocess one source; what goes wrong with it becomes its `error`."""
+def load_sample(source: Source, read: ReadOptions, preprocessing: Preprocessing, fast: bool = False) -> Sample:
+    """Read and preprocess one source, `fast` as in `ClassifyOptions`; what goes wrong with it becomes its `error`."""
     if source.error:
         return Sample(source, source.error)
     try:
-        photo = read_rgb(source.path, read)
+        photo = read_rgb(source.path, read, preprocessing.short if fast else None)
         pixels = np.array(preprocessing(photo.image))  # a copy that may be written to, as torch wants
     except UnreadableImage as error:
         return Sample(source, str(error))
-    size = photo.image.size
-    return Sample(source, "", photo.format, *size, photo.quality, photo.quality_exact, pixels)
+    return Sample(source, "", photo.format, *photo.size, photo.quality, photo.quality_exact, pixels)
 
 
 def decode_only(source: Source, read: ReadOptions) -> None:

@@ -566,6 +566,35 @@ def test_odd_files_cause_no_warnings(photo):
         )
 
 
+# Decoding at a fraction.
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("least", "factor"), [(61, 1), (60, 1), (30, 2), (29, 2), (10, 4), (1, 8)])
+def test_large_jpegs_are_decoded_at_a_fraction_and_keep_their_size(photo, orientation, least, factor):
+    data = oriented(photo, "JPEG", orientation)
+    read = decode_rgb(data, ReadOptions(), least)
+    drafted = Image.open(io.BytesIO(data))
+    drafted.draft(None, (160 // factor, 120 // factor))
+    assert apart(read.image, ImageOps.exif_transpose(drafted)) == 0
+    assert read.image.size == tuple(side // factor for side in read.size)
+    assert read.size == decoded(data).image.size
+
+
+def test_only_jpegs_are_decoded_at_a_fraction(photo):
+    for kind in ("PNG", "WEBP", "AVIF", "TIFF"):
+        data = oriented(photo, kind, 6)
+        read = decode_rgb(data, ReadOptions(), 1)
+        assert apart(read.image, decoded(data).image) == 0
+        assert read.size == (120, 160)
+
+
+def test_a_jpeg_that_ends_early_is_refused_at_a_fraction_too(photo):
+    data = saved(photo, "JPEG")
+    with pytest.raises(UnreadableImage):
+        decode_rgb(data[: len(data) // 2], ReadOptions(), 1)
+
+
 # Preprocessing.
 
 SIZES = [(160, 120), (120, 160), (101, 77), (77, 101), (256, 256), (256, 300), (300, 256), (1, 1), (3, 200), (333, 250)]

@@ -266,7 +266,7 @@ def test_resuming_with_other_photos_is_refused(loaded_once, mixed, tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "name"),
-    [({"topk": 2}, "topk"), ({"read": ReadOptions("ignore")}, "exif")],
+    [({"topk": 2}, "topk"), ({"read": ReadOptions("ignore")}, "exif"), ({"fast_decode": True}, "fast_decode")],
 )
 def test_resuming_with_other_settings_is_refused_by_name(loaded_once, mixed, tmp_path, change, name):
     list(Classification(options(mixed / "a.jpg", tmp_path / "rows.csv")).rows())
