@@ -40,6 +40,8 @@ class DedriftedClassifier(nn.Module):
         self.module = module
         self.weights = "none"
         """The SHA-256 of the file that the module is from; `none` if there is none."""
+        self.precision = "float32"
+        """What `top` computes in, see `ModelOptions`."""
         self._together = sys.maxsize
         """How many images memory is enough for, as far as is known."""
         self.stem: nn.Module = nn.Identity()
@@ -118,9 +120,10 @@ class DedriftedClassifier(nn.Module):
         self, pixels: np.ndarray, k: int, quality: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         known = None if quality is None else torch.from_numpy(quality).float().to(self.mean.device)
-        logits, drift = self.predict(self.images(pixels), known)
-        probability, index = logits.softmax(1).topk(k)
-        return index.cpu().numpy(), probability.cpu().numpy(), None if drift is None else drift.cpu().numpy()
+        with torch.autocast(self.mean.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            logits, drift = self.predict(self.images(pixels), known)
+        probability, index = logits.float().softmax(1).topk(k)
+        return index.cpu().numpy(), probability.cpu().numpy(), None if drift is None else drift.float().cpu().numpy()
 
     def added_parameters(self) -> int:
         """Those of the module."""
@@ -156,6 +159,7 @@ def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedCl
         assert classifier.module is not None
         classifier.module = classifier.module.folded()
         classifier.weights = hashlib.sha256(path.read_bytes()).hexdigest()
+    classifier.precision = options.precision
     return classifier.eval().to(device).to(memory_format=torch.channels_last)
 
 

@@ -58,6 +58,10 @@ Weights = Annotated[str, typer.Option(help="De-drifting module: auto, none or a 
 EngineName = Annotated[
     str, typer.Option("--engine", help="auto, torch, openvino or onnxruntime.", rich_help_panel=MODEL)
 ]
+Precision = Annotated[
+    str,
+    typer.Option(help="float32, or bfloat16: faster where there is hardware for it.", rich_help_panel=MODEL),
+]
 BatchSize = Annotated[int, typer.Option(help="Images that go through the network together.", rich_help_panel=MODEL)]
 Exif = Annotated[str, typer.Option(help="EXIF orientation: apply or ignore.", rich_help_panel=READING)]
 Icc = Annotated[
@@ -110,6 +114,7 @@ def classify(
     device: Device = "auto",
     batch_size: BatchSize = ModelOptions.batch_size,
     engine: EngineName = ModelOptions.engine,
+    precision: Precision = ModelOptions.precision,
     exif: Exif = "apply",
     icc: Icc = "ignore",
     max_pixels: MaxPixels = MAX_PIXELS,
@@ -120,7 +125,7 @@ def classify(
     workers: Workers = WORKERS,
 ) -> None:
     """Classify photos: one row for every file, readable or not."""
-    model = ModelOptions(backbone, backbone_checkpoint, device, batch_size, engine)
+    model = ModelOptions(backbone, backbone_checkpoint, device, batch_size, engine, precision)
     options = ClassifyOptions(
         tuple(inputs), output, topk, weights, resume, model, ReadOptions(exif, icc, max_pixels), workers, fast_decode
     )
@@ -178,6 +183,7 @@ def evaluate(
     device: Device = "auto",
     batch_size: BatchSize = ModelOptions.batch_size,
     engine: EngineName = ModelOptions.engine,
+    precision: Precision = ModelOptions.precision,
     exif: Exif = "apply",
     icc: Icc = "ignore",
     max_pixels: MaxPixels = MAX_PIXELS,
@@ -198,7 +204,7 @@ def evaluate(
         degraded=degraded,
         weights=tuple(weights.split(",")),
         seed=seed,
-        model=ModelOptions(backbone, backbone_checkpoint, device, batch_size, engine),
+        model=ModelOptions(backbone, backbone_checkpoint, device, batch_size, engine, precision),
         read=ReadOptions(exif, icc, max_pixels),
         workers=workers,
         **{**PRESETS.get(preset, {}), **{name: value for name, value in given.items() if value}},
@@ -286,7 +292,6 @@ def train(
     steps: Annotated[int, typer.Option(help="Batches in all.")] = TrainOptions.steps,
     learning_rate: Annotated[float, typer.Option(help="Of AdamW, at its highest.")] = TrainOptions.learning_rate,
     validate_every: Annotated[int, typer.Option(help="Steps between validations.")] = TrainOptions.validate_every,
-    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = TrainOptions.precision,
     quiet: Quiet = False,
     method: Annotated[
         str, typer.Option(help="afd or fct; to compare: ddp, augment or restore.", rich_help_panel=MODULE)
@@ -318,6 +323,7 @@ def train(
     backbone_checkpoint: BackboneCheckpoint = None,
     device: Device = "auto",
     batch_size: BatchSize = ModelOptions.batch_size,
+    precision: Precision = ModelOptions.precision,
     exif: Exif = "apply",
     icc: Icc = "ignore",
     max_pixels: MaxPixels = MAX_PIXELS,
@@ -347,11 +353,10 @@ def train(
         pooled=pooled,
         steps=steps,
         learning_rate=learning_rate,
-        precision=precision,
         validate_every=validate_every,
         seed=seed,
         resume=resume,
-        model=ModelOptions(backbone, backbone_checkpoint, device, batch_size),
+        model=ModelOptions(backbone, backbone_checkpoint, device, batch_size, precision=precision),
         read=ReadOptions(exif, icc, max_pixels),
         workers=workers,
         **{**RECIPES[recipe], **{name: value for name, value in given.items() if value is not None}},
@@ -405,6 +410,7 @@ def bench(
     device: Device = "auto",
     batch_size: BatchSize = ModelOptions.batch_size,
     engine: EngineName = ModelOptions.engine,
+    precision: Precision = ModelOptions.precision,
     exif: Exif = "apply",
     icc: Icc = "ignore",
     max_pixels: MaxPixels = MAX_PIXELS,
@@ -416,7 +422,7 @@ def bench(
     from afdcli.classifier import reuse_memory
 
     reuse_memory()
-    model = ModelOptions(backbone, backbone_checkpoint, device, batch_size, engine)
+    model = ModelOptions(backbone, backbone_checkpoint, device, batch_size, engine, precision)
     read = ReadOptions(exif, icc, max_pixels)
     report.show_rates(bench(BenchOptions(tuple(photos), weights, seconds, model, read, workers)))
 

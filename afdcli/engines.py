@@ -27,7 +27,7 @@ COMPILED = {"openvino": "openvino", "onnxruntime": "onnx"}
 
 
 class CompiledClassifier:
-    """A `DedriftedClassifier` in a runtime that compiles it: faster on a processor, in float32, equal to about 1e-6."""
+    """A `DedriftedClassifier` in a runtime that compiles it: faster on a processor; in float32, equal to about 1e-6."""
 
     def __init__(self, classifier: DedriftedClassifier, engine: str) -> None:
         """Compile `classifier` for `engine`, a key of `COMPILED`; what was converted before is reused."""
@@ -71,7 +71,7 @@ def load_engine(options: ModelOptions, weights: str = "none") -> Engine:
     if not format_.is_installed():
         raise WrongUse(f"The engine {engine} is not installed. Install it with: pip install {format_.install}")
     if engine not in engines:
-        raise WrongUse(f"{engine} runs neither on GPUs nor with networks from elsewhere here. Use --engine torch.")
+        raise WrongUse(f"{engine} runs neither on GPUs, nor all networks, nor all of bfloat16. Use --engine torch.")
     return CompiledClassifier(classifier, engine)
 
 
@@ -79,7 +79,8 @@ def compiling_engines(classifier: DedriftedClassifier) -> list[str]:
     """Those of `COMPILED` that are installed and can run `classifier`, the fastest first."""
     if classifier.mean.device.type != "cpu" or not (classifier.module is None or classifier.module.compilable):
         return []
-    return [engine for engine, format_ in COMPILED.items() if FORMATS[format_].is_installed()]
+    formats = {engine: FORMATS[name] for engine, name in COMPILED.items() if FORMATS[name].is_installed()}
+    return [engine for engine, format_ in formats.items() if classifier.precision in format_.precisions()]
 
 
 def _compiled(classifier: DedriftedClassifier, engine: str) -> Run:
@@ -89,10 +90,10 @@ def _compiled(classifier: DedriftedClassifier, engine: str) -> Run:
     folder = CACHE / _key(classifier, engine)
     if _is_whole(folder):
         try:
-            return format_.load(folder / _file(engine))
+            return format_.load(folder / _file(engine), classifier.precision)
         except RuntimeError:  # whole, and yet not to be read: as if it were damaged
             pass
-    return format_.load(_convert(classifier, engine, folder) / _file(engine))
+    return format_.load(_convert(classifier, engine, folder) / _file(engine), classifier.precision)
 
 
 def _file(engine: str) -> str:

@@ -65,7 +65,7 @@ def export(options: ExportOptions) -> Exported:
     with tempfile.TemporaryDirectory(dir=options.output.parent) as scratch:
         fresh = Path(scratch) / options.output.name
         format_.save(classifier, fresh)
-        run = format_.load(fresh)
+        run = format_.load(fresh, "float32")
         uses_quality = classifier.module is not None and classifier.module.uses_quality
         same, difference = 0, 0.0
         for photo in photos:

@@ -40,8 +40,10 @@ class Format:
     install: str
     """What pip gets these by."""
     save: Callable[[DedriftedClassifier, Path], None]
-    load: Callable[[Path], Run]
-    """On the processor."""
+    load: Callable[[Path, str], Run]
+    """On the processor, in one of its `precisions`."""
+    precisions: Callable[[], tuple[str, ...]]
+    """What this processor computes in, see `ModelOptions`."""
 
     def is_installed(self) -> bool:
         """Whether all packages are."""
@@ -108,10 +110,20 @@ def _save_openvino(classifier: DedriftedClassifier, path: Path) -> None:
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def _load_openvino(path: Path) -> Run:
+def _float32() -> tuple[str, ...]:
+    return ("float32",)
+
+
+def _openvino_precisions() -> tuple[str, ...]:
+    capabilities = _import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ("float32", "bfloat16") if "BF16" in capabilities else ("float32",)
+
+
+def _load_openvino(path: Path, precision: str) -> Run:
     openvino = _import_openvino()
     core = openvino.Core()
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
+    hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
+    settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "THROUGHPUT"}
     # Streams of few images each: what one layer leaves is still in the processor's cache for the next, and no core
     # waits for another that is busy decoding.
     streams = openvino.AsyncInferQueue(core.compile_model(core.read_model(path), "CPU", settings))
@@ -135,7 +147,7 @@ def _save_pt2(classifier: DedriftedClassifier, path: Path) -> None:
     torch.export.save(_program(classifier), path, extra_files={f"{METADATA}.json": json.dumps(describe(classifier))})
 
 
-def _load_pt2(path: Path) -> Run:
+def _load_pt2(path: Path, _: str) -> Run:
     network = torch.export.load(path).module()
 
     @torch.inference_mode()
@@ -160,7 +172,7 @@ def _save_onnx(classifier: DedriftedClassifier, path: Path) -> None:
     program.save(path)
 
 
-def _load_onnx(path: Path) -> Run:
+def _load_onnx(path: Path, _: str) -> Run:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -179,7 +191,7 @@ def _program(classifier: DedriftedClassifier) -> torch.export.ExportedProgram:
 
 
 FORMATS = {  # the names are those of `options.EXPORT_ENDINGS`
-    "openvino": Format(("openvino",), "openvino", _save_openvino, _load_openvino),
-    "onnx": Format(("onnx", "onnxruntime", "onnxscript"), "'afd-dedrift[onnx]'", _save_onnx, _load_onnx),
-    "pt2": Format(("torch",), "torch", _save_pt2, _load_pt2),
+    "openvino": Format(("openvino",), "openvino", _save_openvino, _load_openvino, _openvino_precisions),
+    "onnx": Format(("onnx", "onnxruntime", "onnxscript"), "'afd-dedrift[onnx]'", _save_onnx, _load_onnx, _float32),
+    "pt2": Format(("torch",), "torch", _save_pt2, _load_pt2, _float32),
 }

@@ -95,6 +95,7 @@ class Classification:
             "backbone_sha256": self.backbone.fingerprint,
             "weights": self._classifier.weights,
             "engine": type(self._classifier).__name__,
+            "precision": options.model.precision,
             "topk": options.topk,
             "fast_decode": options.fast_decode,
             **asdict(options.read),

@@ -146,8 +146,12 @@ class ModelOptions:
     """Images that go through the network together."""
     engine: str = "auto"
     """What classifies and evaluates run on: `torch`; `openvino`, compiled for the processor; `auto`, the faster one."""
+    precision: str = "float32"
+    """`bfloat16` computes in half the bits what may be: faster on GPUs and on processors that have it. What is stored,
+    and what is learnt from, stays in float32."""
 
     def __post_init__(self) -> None:
+        _one_of("--precision", self.precision, ("float32", "bfloat16"))
         _one_of("--engine", self.engine, ENGINES)
         _at_least("--batch-size", self.batch_size, 1)
 
@@ -282,8 +286,6 @@ class TrainOptions:
     """Of the pairs, how many are not compressed: the module must leave those alone."""
     crop_first_share: float = 0.5
     """Of the others, how many are compressed after cropping, the rest before."""
-    precision: str = "float32"
-    """`bfloat16` computes in half the bits what may be, as GPUs do fastest. Weights and losses stay in float32."""
     validate_every: int = 500
     """Steps between two looks at the photos held out; also between two savings of the state."""
     seed: int = 0
@@ -301,7 +303,6 @@ class TrainOptions:
         if self.labels and self.method not in ("fct", "augment"):
             raise WrongUse(f"--labels are for --method fct and augment; {self.method} learns without them.")
         _one_of("--tap", self.tap, ("auto", *TAPS))
-        _one_of("--precision", self.precision, ("float32", "bfloat16"))
         _at_least("--width", self.width, 0 if self.method == "fct" else 1)
         for flag in ("stride", "steps", "validate_every"):
             _at_least(f"--{flag.replace('_', '-')}", getattr(self, flag), 1)

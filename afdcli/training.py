@@ -211,7 +211,7 @@ class Training:
         quality = original.new_tensor([pair.quality for pair in pairs])
         labels = [self._labels[pair.path] for pair in pairs] if self._labels else None
         batch = Batch(original, degraded, quality, None if labels is None else torch.tensor(labels).to(quality.device))
-        with torch.autocast(degraded.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
+        with torch.autocast(degraded.device.type, torch.bfloat16, enabled=options.model.precision == "bfloat16"):
             losses = module.losses(self._student, self._teacher, batch)
         weights = {
             "feature": options.feature_weight,

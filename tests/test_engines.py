@@ -126,6 +126,30 @@ def test_an_engine_that_is_not_there_is_refused_and_auto_does_without(options, m
         replace(options, engine="tensorflow")
 
 
+@pytest.mark.parametrize("engine", ["auto", "torch"])
+def test_bfloat16_gives_nearly_the_same(options, tmp_path, engine):
+    weights = str(tmp_path / "afd.safetensors")
+    half = load_engine(replace(options, engine=engine, precision="bfloat16"), weights).top(PIXELS, 8)
+    whole = load_engine(options, weights).top(PIXELS, 8)
+    shares = [np.zeros((5, 8)), np.zeros((5, 8))]
+    for share, (index, probability, drift) in zip(shares, (half, whole), strict=True):
+        assert probability.dtype == drift.dtype == np.float32
+        np.put_along_axis(share, index, probability, 1)
+    assert 0 < np.abs(shares[0] - shares[1]).max() < 0.02, "not the same bits, and near"
+
+
+def test_bfloat16_where_an_engine_does_not_have_it(options, monkeypatch):
+    half = replace(options, precision="bfloat16")
+    with pytest.raises(WrongUse, match="Use --engine torch"):
+        load_engine(replace(half, engine="onnxruntime"))
+    monkeypatch.setitem(
+        graphs.FORMATS, "openvino", replace(graphs.FORMATS["openvino"], precisions=lambda: ("float32",))
+    )
+    assert isinstance(load_engine(replace(half, engine="auto")), DedriftedClassifier)
+    with pytest.raises(WrongUse, match="--precision must be one of float32, bfloat16"):
+        replace(options, precision="float8")
+
+
 def test_openvino_reports_its_use_to_nobody():
     code = (
         "import sys\nfrom afdcli import graphs\ngraphs._import_openvino()\n"

@@ -107,7 +107,7 @@ def test_few_photos_are_held_out_of_many(options, tmp_path):
 
 
 def test_training_in_bfloat16_keeps_weights_in_float32(options, tmp_path):
-    options = replace(options, output=tmp_path / "m.safetensors", precision="bfloat16")
+    options = replace(options, output=tmp_path / "m.safetensors", model=replace(options.model, precision="bfloat16"))
     _, steps = run(options)
     assert all(np.isfinite(step.losses["loss"]) for step in steps)
     assert {value.dtype for value in load_file(options.output).values()} == {torch.float32}

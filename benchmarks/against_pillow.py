@@ -1,0 +1,64 @@
+"""`afd degrade` against a bare script that does the same with Pillow in as many processes, in turn.
+
+    python benchmarks/against_pillow.py FOLDER [--qf 10] [--rounds 5]
+
+The script reads each photo, and writes it as a JPEG: no manifest, no checksums, no turning, nothing that could be gone
+on with. Prints both rates, start-up excluded, and their ratio.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from afdcli import Compression, Degradation, DegradeOptions, Degrading
+from afdcli.options import default_workers
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("folder", type=Path)
+parser.add_argument("--qf", type=int, default=10)
+parser.add_argument("--rounds", type=int, default=5)
+
+
+def compress(path: Path, source: Path, destination: Path, quality: int) -> None:
+    """Write one copy."""
+    copy = destination / path.relative_to(source).with_suffix(".jpg")
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    Image.open(path).convert("RGB").save(copy, "JPEG", quality=quality)
+
+
+def bare(source: Path, destination: Path, quality: int) -> float:
+    """Photos a second by Pillow alone."""
+    paths = [path for path in source.rglob("*") if path.is_file()]
+    with ProcessPoolExecutor(default_workers()) as pool:
+        list(pool.map(abs, range(default_workers())))  # they have started
+        begin = time.perf_counter()
+        work = partial(compress, source=source, destination=destination, quality=quality)
+        done = sum(1 for _ in pool.map(work, paths, chunksize=8))
+        return done / (time.perf_counter() - begin)
+
+
+def ours(source: Path, destination: Path, quality: int) -> float:
+    """Photos a second by afd, from the second on: the first waits for its processes."""
+    options = DegradeOptions(source, destination, (Degradation(((Compression("jpeg", quality),),)),))
+    copies = Degrading(options).copies()
+    next(copies)
+    begin = time.perf_counter()
+    return sum(1 for _ in copies) / (time.perf_counter() - begin)
+
+
+if __name__ == "__main__":
+    arguments = parser.parse_args()
+    ratios = []
+    for number in range(arguments.rounds):
+        with tempfile.TemporaryDirectory() as scratch:
+            theirs = bare(arguments.folder, Path(scratch, "bare"), arguments.qf)
+            mine = ours(arguments.folder, Path(scratch, "afd"), arguments.qf)
+        ratios.append(mine / theirs)
+        print(f"round {number + 1}: Pillow {theirs:.0f} photos a second, afd {mine:.0f}")
+    print(f"median: {100 * statistics.median(ratios):.0f} % of Pillow's rate")
