@@ -180,7 +180,8 @@ def encode(image: Image.Image, compression: Compression) -> bytes:
         UnreadableImage: the codec cannot hold it, for instance because a side is longer than 65,535 pixels.
     """
     buffer = io.BytesIO()
-    bare = Image.fromarray(np.asarray(image))  # Pillow would copy some metadata of its own accord.
+    bare = image.copy()
+    bare.info.clear()  # Pillow would write some metadata of its own accord.
     try:
         codec = CODECS[compression.codec]
         bare.save(buffer, format=codec.format, **codec.save(compression))

@@ -105,7 +105,7 @@ class Degrading:
                 partial(_degrade_one, options=options),
                 _tasks(find_images(self._paths), before),
                 workers=options.workers,
-                ahead=4 * max(options.workers, 1),
+                ahead=16 * max(options.workers, 1),
                 crashed=partial(_crashed, options=options),
             )
             count = 0

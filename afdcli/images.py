@@ -191,7 +191,7 @@ def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     elif image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    if image.mode not in ("L", "CMYK"):  # These two can have profiles of their own kind.
+    if image.mode not in ("RGB", "L", "CMYK"):  # The last two can have profiles of their own kind.
         image = image.convert("RGB")
     transform = _srgb_transform(profile, image.mode) if profile else None
     converted = ImageCms.applyTransform(image, transform) if transform else None

@@ -21,6 +21,9 @@ from afdcli.images import silence_decoders
 CRASHED = "damaged image: its decoder crashed, or ran out of memory"
 """The error of a source on which a process died."""
 
+SEVERAL = 8
+"""Items that a process gets at a time, at most: each message between processes costs as much as some work."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -42,25 +45,28 @@ def ordered_map(
         yield from map(function, items)
         return
     items = iter(items)
+    several = max(1, min(SEVERAL, ahead // (2 * workers)))  # each process works on some while the next wait for it
     pool = _pool(workers)
-    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    waiting: deque[tuple[list[Item], Future[list[Result]]]] = deque()
     try:
         while True:
-            for item in islice(items, ahead - len(waiting)):
-                waiting.append((item, _submit(pool, function, item)))
+            while len(waiting) < max(1, ahead // several) and (some := list(islice(items, several))):
+                waiting.append((some, _submit(pool, function, some)))
             if not waiting:
                 return
-            item, future = waiting[0]
+            some, future = waiting[0]
             try:
-                result = future.result()
+                results = future.result()
             except BrokenProcessPool:
                 # Nobody says which item it was, so each one without a result has a process to itself.
                 pool.shutdown()
                 pool = _pool(workers)
-                waiting = deque((item, _isolated(function, item, future, crashed)) for item, future in waiting)
+                waiting = deque((some, _isolated(function, some, future, crashed)) for some, future in waiting)
                 continue
             waiting.popleft()
-            yield result
+            yield from results
+            if rest := some[len(results) :]:
+                waiting.appendleft((rest, _submit(pool, function, rest)))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -74,22 +80,46 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
 
 
-def _submit(pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: Item) -> Future[Result]:
+def _submit(pool: ProcessPoolExecutor, function: Callable[[Item], Result], items: list[Item]) -> Future[list[Result]]:
     try:
-        return pool.submit(function, item)
+        return pool.submit(_each, function, items)
     except BrokenProcessPool as error:
-        future: Future[Result] = Future()
+        future: Future[list[Result]] = Future()
         future.set_exception(error)
         return future
 
 
+def _each(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
+    """The results up to the first item that raises an exception; if that is the very first one, its exception."""
+    results: list[Result] = []
+    for item in items:
+        try:
+            results.append(function(item))
+        except Exception:
+            if not results:
+                raise
+            break
+    return results
+
+
 def _isolated(
-    function: Callable[[Item], Result], item: Item, future: Future[Result], crashed: Callable[[Item], Result]
-) -> Future[Result]:
-    """`future` if it has a result, else a finished one, worked out in a process of its own."""
+    function: Callable[[Item], Result],
+    items: list[Item],
+    future: Future[list[Result]],
+    crashed: Callable[[Item], Result],
+) -> Future[list[Result]]:
+    """`future` if it has results, else a finished one, worked out in a process for each item."""
     if not isinstance(future.exception(), BrokenProcessPool):
         return future
-    done: Future[Result] = Future()
+    done: Future[list[Result]] = Future()
+    try:
+        done.set_result(_each(lambda item: _alone(function, item, crashed), items))
+    except Exception as error:  # raised when its turn comes
+        done.set_exception(error)
+    return done
+
+
+def _alone(function: Callable[[Item], Result], item: Item, crashed: Callable[[Item], Result]) -> Result:
     with _pool(1) as pool:
         try:
             pool.submit(_nothing).result()
@@ -99,12 +129,9 @@ def _isolated(
                 "lie in a file; or use 0 workers."
             ) from None
         try:
-            done.set_result(pool.submit(function, item).result())
+            return pool.submit(function, item).result()
         except BrokenProcessPool:
-            done.set_result(crashed(item))
-        except Exception as error:  # raised when its turn comes
-            done.set_exception(error)
-    return done
+            return crashed(item)
 
 
 def _nothing() -> None:

@@ -98,8 +98,9 @@ def test_nothing_is_taken_before_the_first_result_is_asked_for():
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_exception_is_raised_after_the_results_before_it(workers):
-    results = ordered_map(double_or_die, [1, 2, "fail", 4], workers=workers, ahead=4, crashed=crashed)
+@pytest.mark.parametrize("ahead", [1, 4, 100])
+def test_an_exception_is_raised_after_the_results_before_it(workers, ahead):
+    results = ordered_map(double_or_die, [1, 2, "fail", 4], workers=workers, ahead=ahead, crashed=crashed)
     assert next(results) == 2
     assert next(results) == 4
     with pytest.raises(ValueError, match="failed"):
@@ -126,6 +127,7 @@ def test_no_workers_means_this_process():
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("ahead", [6, 100])
 @pytest.mark.parametrize(
     "items",
     [
@@ -136,13 +138,14 @@ def test_no_workers_means_this_process():
         [*range(10), "die", *range(10, 30)],
     ],
 )
-def test_an_item_that_kills_its_process_is_the_only_one_lost(items, workers):
+def test_an_item_that_kills_its_process_is_the_only_one_lost(items, workers, ahead):
     expected = ["crashed on die" if item == "die" else 2 * item for item in items]
-    assert mapped(double_or_die, items, workers, ahead=6) == expected
+    assert mapped(double_or_die, items, workers, ahead) == expected
 
 
-def test_an_exception_after_a_crash_waits_for_its_turn():
-    results = ordered_map(double_or_die, [1, "die", "fail"], workers=1, ahead=3, crashed=crashed)
+@pytest.mark.parametrize("ahead", [3, 100])
+def test_an_exception_after_a_crash_waits_for_its_turn(ahead):
+    results = ordered_map(double_or_die, [1, "die", "fail"], workers=1, ahead=ahead, crashed=crashed)
     assert next(results) == 2
     assert next(results) == "crashed on die"
     with pytest.raises(ValueError, match="failed"):
