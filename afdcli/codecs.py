@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -218,7 +219,9 @@ def _grid_offset(rng: np.random.Generator) -> tuple[int, int]:
 
 def rng_for(seed: int, *key: str) -> np.random.Generator:
     """Random numbers that depend on `seed` and `key` only: on no order of work, and no number of processes."""
-    return np.random.default_rng([seed, *"\0".join(key).encode("utf-8", "surrogateescape")])
+    words = seed.to_bytes(4 * max(1, math.ceil(seed.bit_length() / 32)), "little")
+    text = "\0".join(key).encode("utf-8", "surrogateescape")
+    return np.random.default_rng(np.concatenate((np.frombuffer(words, "<u4"), np.frombuffer(text, np.uint8))))
 
 
 @functools.cache
@@ -236,7 +239,12 @@ def jpeg_quality(quantization: Mapping[int, Sequence[int]]) -> tuple[int, bool]:
     `quantization` maps a table's number to its 64 entries, row by row: the lowest is for luminance, the next for
     chrominance. All 100 qualities have different standard tables. For others, the nearest by least squares is given.
     """
-    tables = np.array([quantization[number] for number in sorted(quantization)[:2]], dtype=np.int64)
+    return _nearest_quality(tuple(tuple(quantization[number]) for number in sorted(quantization)[:2]))
+
+
+@functools.lru_cache(maxsize=256)  # A folder's photos mostly have few different tables.
+def _nearest_quality(entries: tuple[tuple[int, ...], ...]) -> tuple[int, bool]:
+    tables = np.array(entries, dtype=np.int64)
     error = ((_standard_tables()[:, : len(tables)] - tables) ** 2).sum(axis=(1, 2))
     return int(error.argmin()) + 1, bool(error.min() == 0)
 

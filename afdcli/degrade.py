@@ -8,6 +8,7 @@ DST/jpeg-10.csv.json          its record: the settings and versions that make th
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import os
 import shutil
@@ -174,8 +175,8 @@ def _degrade_one(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy
     try:
         if source.error:
             raise UnreadableImage(source.error)
-        real = Path(source.path).resolve()
-        if any(real.is_relative_to((options.destination / one.name).resolve()) for one in options.degradations):
+        real = os.path.realpath(source.path)
+        if any(real.startswith(_real_folder(options.destination, one.name)) for one in options.degradations):
             raise UnreadableImage("it is one of the copies, seen through a link")
         data = read_file(source.path)
         digest = hashlib.sha256(data).hexdigest()
@@ -198,6 +199,11 @@ def _degrade_one(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy
     return source, copies
 
 
+@functools.lru_cache  # It is asked for with every photo.
+def _real_folder(destination: Path, name: str) -> str:
+    return os.path.join(os.path.realpath(destination / name), "")
+
+
 def _is_verified(row: Row, degradation: Degradation, source: Source, digest: str, options: DegradeOptions) -> bool:
     """Whether `row` is of this source, as it is now, and the copy is still the one that was written."""
     path = Path(degradation.name, _copy_name(source, degradation.last.codec))
@@ -216,8 +222,11 @@ def _save(image: Image.Image, degradation: Degradation, source: Source, digest: 
     written = folder / PARTIAL / str(os.getpid())
     try:
         written.write_bytes(data)
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        written.replace(folder / name)
+        try:
+            written.replace(folder / name)
+        except FileNotFoundError:  # the first copy in its folder
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            written.replace(folder / name)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise UnreadableImage("the name of its copy would be too long") from None
