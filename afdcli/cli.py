@@ -69,6 +69,9 @@ Icc = Annotated[
 ]
 MaxPixels = Annotated[int, typer.Option(help="Refuse images with more pixels.", rich_help_panel=READING)]
 Workers = Annotated[int, typer.Option(help="Processes that decode.", rich_help_panel=READING)]
+ClusterName = Annotated[
+    str, typer.Option("--cluster", help="ray: by many machines, see RAY_ADDRESS.", rich_help_panel=READING)
+]
 Level = Annotated[
     list[str],
     typer.Option(help="Any codec, such as webp:50,20 (jxl, heic, jp2); may be repeated.", show_default=False),
@@ -123,11 +126,21 @@ def classify(
         typer.Option("--fast-decode", help="Decode large JPEGs at a fraction: other pixels.", rich_help_panel=READING),
     ] = False,
     workers: Workers = WORKERS,
+    cluster: ClusterName = "none",
 ) -> None:
     """Classify photos: one row for every file, readable or not."""
     model = ModelOptions(backbone, backbone_checkpoint, device, batch_size, engine, precision)
     options = ClassifyOptions(
-        tuple(inputs), output, topk, weights, resume, model, ReadOptions(exif, icc, max_pixels), workers, fast_decode
+        tuple(inputs),
+        output,
+        topk,
+        weights,
+        resume,
+        model,
+        ReadOptions(exif, icc, max_pixels),
+        workers,
+        fast_decode,
+        cluster,
     )
     raise typer.Exit(_classify(options, quiet))
 
@@ -188,6 +201,7 @@ def evaluate(
     icc: Icc = "ignore",
     max_pixels: MaxPixels = MAX_PIXELS,
     workers: Workers = WORKERS,
+    cluster: ClusterName = "none",
 ) -> None:
     """Measure accuracy on undamaged and on compressed photos."""
     levels = [Compression("jpeg", quality, subsampling) for quality in _numbers("--jpeg", jpeg)]
@@ -207,6 +221,7 @@ def evaluate(
         model=ModelOptions(backbone, backbone_checkpoint, device, batch_size, engine, precision),
         read=ReadOptions(exif, icc, max_pixels),
         workers=workers,
+        cluster=cluster,
         **{**PRESETS.get(preset, {}), **{name: value for name, value in given.items() if value}},
     )
     raise typer.Exit(_evaluate(options, quiet))
@@ -254,6 +269,7 @@ def degrade(
     icc: Icc = "apply",
     max_pixels: MaxPixels = MAX_PIXELS,
     workers: Workers = WORKERS,
+    cluster: ClusterName = "none",
 ) -> None:
     """Make compressed copies of photos, with a manifest."""
     levels = [Compression("jpeg", quality, subsampling) for quality in qf]
@@ -264,7 +280,7 @@ def degrade(
         sequence = _numbers("--qf-sequence", qf_sequence)
         wanted += (Degradation(tuple((Compression("jpeg", quality, subsampling),) for quality in sequence), shift),)
     read = ReadOptions(exif, icc, max_pixels)
-    raise typer.Exit(_degrade(DegradeOptions(source, destination, wanted, size, seed, read, workers), quiet))
+    raise typer.Exit(_degrade(DegradeOptions(source, destination, wanted, size, seed, read, workers, cluster), quiet))
 
 
 def _degrade(options: DegradeOptions, quiet: bool) -> int:

@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from afdcli import codecs, results
+from afdcli.cluster import PART, OnAMachine, in_parts, ray_map
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
 from afdcli.images import Preprocessing, decode_rgb, read_file
@@ -102,13 +104,13 @@ class Degrading:
             for degradation, manifest in zip(options.degradations, manifests, strict=True):
                 folder = stack.enter_context(_partial_folder(options.destination / degradation.name / PARTIAL))
                 before.append(manifest.kept(folder / "manifest"))
-            done = ordered_map(
-                partial(_degrade_one, options=options),
-                _tasks(find_images(self._paths), before),
-                workers=options.workers,
-                ahead=16 * max(options.workers, 1),
-                crashed=partial(_crashed, options=options),
-            )
+            work, crashed = partial(_degrade_one, options=options), partial(_crashed, options=options)
+            tasks, workers = _tasks(find_images(self._paths), before), options.workers
+            done: Iterator[tuple[Source, list[Copy]]]
+            if options.cluster == "ray":
+                done = chain.from_iterable(ray_map(partial(OnAMachine, work, crashed), in_parts(tasks, PART)))
+            else:
+                done = ordered_map(work, tasks, workers=workers, ahead=16 * max(workers, 1), crashed=crashed)
             count = 0
             for count, (source, copies) in enumerate(done, start=1):
                 for manifest, copy in zip(manifests, copies, strict=True):

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.stats import binomtest
 
 from afdcli import codecs
-from afdcli.engines import load_engine
+from afdcli.cluster import PART, in_parts, ray_map
+from afdcli.engines import Engine, load_engine
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
 from afdcli.images import Preprocessing, read_rgb
 from afdcli.labels import labels_of
-from afdcli.options import IMAGENET_C, EvaluateOptions, ReadOptions, degradations
+from afdcli.options import IMAGENET_C, Degradation, EvaluateOptions, ReadOptions, default_workers, degradations
 from afdcli.parallel import CRASHED, ordered_map
 from afdcli.results import ResultFile, Row, check_replaceable, read_record, record
 from afdcli.samples import Case, Damaged, Level, damage
@@ -77,10 +79,7 @@ class Evaluation:
                 if path.exists():
                     raise OutputRefused(f"'{path}' exists, and is not from {PROGRAM}. Choose another --output.")
         self._options = options
-        self._degradations = tuple(
-            one for passes in options.passes for one in degradations(options.levels, passes, options.shift)
-        )
-        for degradation in self._degradations:
+        for degradation in _degradations(options):
             codecs.require(degradation.last.codec)
         self._classifiers = {name: load_engine(options.model, name) for name in options.weights}
         self.backbone = next(iter(self._classifiers.values())).backbone
@@ -90,7 +89,7 @@ class Evaluation:
         labels = labels_of(sources, self.backbone.labels)
         if options.degraded is None:
             self.cases = [Case(source, label) for source, label in zip(sources, labels, strict=True)]
-            self.levels = [Level.of(degradation, options.order) for degradation in self._degradations]
+            self.levels = [Level.of(degradation, options.order) for degradation in _degradations(options)]
         else:
             self.levels, copies = read_copies(options.degraded, sources, self.backbone.preprocessing)
             self.cases = [Case(*case) for case in zip(sources, labels, copies, strict=True)]
@@ -102,37 +101,21 @@ class Evaluation:
 
     def photos(self) -> Iterator[Damaged]:
         """Read, damage and classify all photos; each is yielded, without its pixels, when it is counted."""
-        batch_size = max(1, self._options.model.batch_size // (1 + len(self.levels)))
-        damaged = ordered_map(
-            partial(
-                damage,
-                options=self._options,
-                degradations=self._degradations,
-                levels=tuple(self.levels),
-                preprocessing=self.backbone.preprocessing,
-            ),
-            self.cases,
-            workers=self._options.workers,
-            ahead=2 * (batch_size + self._options.workers),
-            crashed=partial(Damaged, error=CRASHED),
-        )
-        while batch := list(islice(damaged, batch_size)):
-            self._count([one for one in batch if not one.error])
-            yield from (replace(one, pixels=None) for one in batch)
-
-    def _count(self, batch: list[Damaged]) -> None:
-        """Classify what could be read, and remember the outcome."""
-        if not batch:
-            return
-        pixels = np.concatenate([one.pixels for one in batch if one.pixels is not None])
-        qualities = np.concatenate([one.qualities for one in batch if one.qualities is not None])
-        self._sizes += [one.sizes for one in batch if one.sizes is not None]
-        self._known += [-1 if one.case.label is None else one.case.label for one in batch]
-        for name, classifier in self._classifiers.items():
-            begin = time.perf_counter()
-            index, *_ = classifier.top(pixels, min(TOP, len(self.backbone.labels.names)), qualities)
-            self._seconds[name] += time.perf_counter() - begin
-            self._tops[name] += list(index.reshape(len(batch), 1 + len(self.levels), -1))
+        outcomes: Iterator[Outcome]
+        if self._options.cluster == "none":
+            outcomes = classify_damaged(self.cases, self._classifiers, self._options, self.levels)
+        else:
+            batch_size = _batch_size(self._options, self.levels)
+            parts = in_parts(self.cases, max(PART // batch_size, 1) * batch_size)
+            outcomes = chain.from_iterable(ray_map(partial(EvaluatorOnAMachine, self._options, self.levels), parts))
+        for outcome in outcomes:
+            for name, seconds in outcome.seconds.items():
+                self._seconds[name] += seconds
+                self._tops[name] += list(outcome.tops[name])
+            readable = [one for one in outcome.batch if not one.error]
+            self._sizes += [one.sizes for one in readable if one.sizes is not None]
+            self._known += [-1 if one.case.label is None else one.case.label for one in readable]
+            yield from outcome.batch
 
     def write(self) -> list[Row]:
         """Write the rows to the output, and return them.
@@ -193,6 +176,73 @@ class Evaluation:
                         row |= compare(right[:, 0], first[:, number], first[:, 0])
                 rows.append(row)
         return rows
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a batch of photos."""
+
+    batch: list[Damaged]
+    """Without pixels."""
+    tops: dict[str, np.ndarray]
+    """Of each classifier the most probable classes (photos, 1 + levels, TOP), of those photos that could be read."""
+    seconds: dict[str, float]
+    """What each classifier took."""
+
+
+def classify_damaged(
+    cases: Iterable[Case], classifiers: Mapping[str, Engine], options: EvaluateOptions, levels: Sequence[Level]
+) -> Iterator[Outcome]:
+    """Read, damage and classify `cases`, in their order, a batch at a time."""
+    backbone = next(iter(classifiers.values())).backbone
+    batch_size = _batch_size(options, levels)
+    damaged = ordered_map(
+        partial(
+            damage,
+            options=options,
+            degradations=_degradations(options),
+            levels=tuple(levels),
+            preprocessing=backbone.preprocessing,
+        ),
+        cases,
+        workers=options.workers,
+        ahead=2 * (batch_size + options.workers),
+        crashed=partial(Damaged, error=CRASHED),
+    )
+    most = min(TOP, len(backbone.labels.names))
+    while batch := list(islice(damaged, batch_size)):
+        outcome = Outcome([replace(one, pixels=None) for one in batch], {}, {})
+        pixels = [one.pixels for one in batch if one.pixels is not None]
+        qualities = [one.qualities for one in batch if one.qualities is not None]
+        for name, classifier in classifiers.items() if pixels else ():
+            begin = time.perf_counter()
+            index, *_ = classifier.top(np.concatenate(pixels), most, np.concatenate(qualities))
+            outcome.seconds[name] = time.perf_counter() - begin
+            outcome.tops[name] = index.reshape(len(pixels), 1 + len(levels), -1)
+        yield outcome
+
+
+class EvaluatorOnAMachine:
+    """What a worker of a cluster does with a part of the photos: what is done here, with all processors there."""
+
+    def __init__(self, options: EvaluateOptions, levels: Sequence[Level]) -> None:
+        """Load the classifiers."""
+        self._options, self._levels = replace(options, workers=default_workers()), levels
+        torch.set_num_threads(self._options.workers)  # Ray sets 1
+        self._classifiers = {name: load_engine(options.model, name) for name in options.weights}
+
+    def __call__(self, cases: list[Case]) -> list[Outcome]:
+        """As `classify_damaged`."""
+        return list(classify_damaged(cases, self._classifiers, self._options, self._levels))
+
+
+def _degradations(options: EvaluateOptions) -> tuple[Degradation, ...]:
+    return tuple(one for passes in options.passes for one in degradations(options.levels, passes, options.shift))
+
+
+def _batch_size(options: EvaluateOptions, levels: Sequence[Level]) -> int:
+    """Photos, of which each brings an image for every level."""
+    return max(1, options.model.batch_size // (1 + len(levels)))
 
 
 def markdown(rows: Sequence[Row], milliseconds: Mapping[str, float]) -> str:

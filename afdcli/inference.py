@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
+import torch
 
+from afdcli.cluster import PART, in_parts, ray_map
 from afdcli.engines import Engine, load_engine
 from afdcli.errors import OutputRefused, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
 from afdcli.methods.remedy import Remedy
-from afdcli.options import ClassifyOptions
+from afdcli.options import ClassifyOptions, default_workers
 from afdcli.parallel import CRASHED, ordered_map
 from afdcli.results import ResultFile, Row, record
 from afdcli.samples import Sample, load_sample
@@ -123,10 +125,31 @@ class Classification:
                         f"'{source.name if source else 'nothing'}'. Use another --output."
                     )
                 yield row
-            for batch in classify(sources, self._classifier, self._options):
+            for batch in self._classify(sources):
                 rows = [prediction.row(self._columns) for prediction in batch]
                 file.write(rows)
                 yield from rows
+
+    def _classify(self, sources: Iterator[Source]) -> Iterator[list[Prediction]]:
+        if self._options.cluster == "none":
+            return classify(sources, self._classifier, self._options)
+        batch_size = self._options.model.batch_size
+        parts = in_parts(sources, max(PART // batch_size, 1) * batch_size)  # whole batches: the same as here
+        return chain.from_iterable(ray_map(partial(ClassifierOnAMachine, self._options), parts))
+
+
+class ClassifierOnAMachine:
+    """What a worker of a cluster does with a part of the photos: what is done here, with all processors there."""
+
+    def __init__(self, options: ClassifyOptions) -> None:
+        """Load the classifier."""
+        self._options = replace(options, workers=default_workers())
+        torch.set_num_threads(self._options.workers)  # Ray sets 1
+        self._classifier = load_engine(options.model, options.weights)
+
+    def __call__(self, sources: list[Source]) -> list[list[Prediction]]:
+        """As `classify`."""
+        return list(classify(sources, self._classifier, self._options))
 
 
 def classify(sources: Iterable[Source], classifier: Engine, options: ClassifyOptions) -> Iterator[list[Prediction]]:

@@ -25,6 +25,7 @@ SUBSAMPLED = ("jpeg", "avif", "heic")
 METHOD_NAMES = ("afd", "fct", "ddp", "augment", "restore")
 """What can be trained, see `methods`."""
 ENGINES = ("auto", "torch", "openvino", "onnxruntime")
+CLUSTERS = ("none", "ray")
 EXPORT_ENDINGS = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
 """Formats for other programs, and how their files end."""
 TAPS = ("stem", "stage1", "stage2")
@@ -177,11 +178,14 @@ class ClassifyOptions:
     fast_decode: bool = False
     """Decode large JPEGs at a fraction of their size, see `images.decode_rgb`. It changes pixels, and so, now and then,
     a class."""
+    cluster: str = "none"
+    """`ray`: many machines do the work, each with all its processors; the rows are the same, and written here."""
 
     def __post_init__(self) -> None:
         if not self.inputs:
             raise WrongUse("Name at least one folder, file or pattern to classify, or - for a list on standard input.")
         _check_ending("--output", self.output, RESULT_ENDINGS)
+        _one_of("--cluster", self.cluster, CLUSTERS)
         _at_least("--topk", self.topk, 1)
         _at_least("--workers", self.workers, 0)
 
@@ -215,10 +219,13 @@ class EvaluateOptions:
     read: ReadOptions = ReadOptions()
     workers: int = default_workers()
     """Processes that decode and compress. 0 works in this one."""
+    cluster: str = "none"
+    """As for `ClassifyOptions`."""
 
     def __post_init__(self) -> None:
         _check_ending("--output", self.output, (".csv",))
         _one_of("--order", self.order, ("crop-first", "compress-first"))
+        _one_of("--cluster", self.cluster, CLUSTERS)
         _at_least("--workers", self.workers, 0)
         _at_least("--seed", self.seed, 0)
         for count in self.passes:
@@ -431,6 +438,8 @@ class DegradeOptions:
     """A copy has no profile, so by default its colours are made those of sRGB, and look the same."""
     workers: int = default_workers()
     """Processes that decode and compress. 0 works in this one."""
+    cluster: str = "none"
+    """As for `ClassifyOptions`."""
 
     def __post_init__(self) -> None:
         if not self.degradations:
@@ -439,5 +448,6 @@ class DegradeOptions:
             raise WrongUse("Two of the degradations asked for are the same. Name each once.")
         if self.size is not None:
             _at_least("--size", self.size, 1)
+        _one_of("--cluster", self.cluster, CLUSTERS)
         _at_least("--seed", self.seed, 0)
         _at_least("--workers", self.workers, 0)
