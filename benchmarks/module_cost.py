@@ -1,20 +1,23 @@
-"""What the de-drifting module adds to the backbone's own time, in eager torch, channels last.
+"""What the de-drifting module adds to the backbone's own time, from pixels to classes.
 
-    python benchmarks/module_cost.py [--weights auto] [--backbone NAME] [--batch-size 32] [--rounds 15]
+    python benchmarks/module_cost.py [--engine torch] [--weights auto] [--backbone NAME] [--batch-size 32] [--rounds 15]
 
-Both networks take the same ready tensors in turn; the figure is the median of the rounds' ratios.
+Both take the same pixels in turn; the figure is the median of the rounds' ratios.
 """
 
 import argparse
 import statistics
 import time
 
-import torch
+import numpy as np
 
-from afdcli.classifier import DedriftedClassifier, load_classifier, reuse_memory
-from afdcli.options import DEFAULT_BACKBONE, ModelOptions
+from afdcli.classifier import reuse_memory
+from afdcli.engines import Engine, load_engine
+from afdcli.options import DEFAULT_BACKBONE, ENGINES, ModelOptions
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--engine", default="torch", choices=ENGINES)
+parser.add_argument("--precision", default=ModelOptions.precision)
 parser.add_argument("--weights", default="auto")
 parser.add_argument("--backbone", default=DEFAULT_BACKBONE)
 parser.add_argument("--batch-size", type=int, default=32)
@@ -22,23 +25,21 @@ parser.add_argument("--rounds", type=int, default=15)
 arguments = parser.parse_args()
 
 
-@torch.inference_mode()
-def seconds(network: DedriftedClassifier, images: torch.Tensor) -> float:
+def seconds(engine: Engine, pixels: np.ndarray) -> float:
     """Time of one batch."""
     begin = time.perf_counter()
-    network(images).sum().item()  # waits for a GPU, too
+    engine.top(pixels, 5)
     return time.perf_counter() - begin
 
 
 reuse_memory()
-options = ModelOptions(arguments.backbone)
-plain, dedrifted = (load_classifier(options, weights) for weights in ("none", arguments.weights))
+options = ModelOptions(arguments.backbone, engine=arguments.engine, precision=arguments.precision)
+plain, dedrifted = (load_engine(options, weights) for weights in ("none", arguments.weights))
 size = plain.backbone.preprocessing.size
-images = torch.rand(arguments.batch_size, 3, size, size, device=plain.mean.device)
-images = images.to(memory_format=torch.channels_last)
-for network in (plain, dedrifted):
-    seconds(network, images)
-times = [(seconds(plain, images), seconds(dedrifted, images)) for _ in range(arguments.rounds)]
+pixels = np.random.default_rng(0).integers(0, 256, (arguments.batch_size, size, size, 3), dtype=np.uint8)
+for engine in (plain, dedrifted):
+    seconds(engine, pixels)
+times = [(seconds(plain, pixels), seconds(dedrifted, pixels)) for _ in range(arguments.rounds)]
 added = [100 * (with_module / without - 1) for without, with_module in times]
 low, median, high = statistics.quantiles(added, n=4)
 rate = arguments.batch_size / statistics.median(without for without, _ in times)
