@@ -278,7 +278,7 @@ class TrainOptions:
     steps: int = 10_000
     """Batches in all."""
     learning_rate: float = 1e-3
-    """Of AdamW, after the warm-up; it falls to 0 along a cosine."""
+    """Of AdamW, after the warm-up; it falls to 0 along a cosine. A backbone that is trained gets a tenth of it."""
     feature_weight: float = 2.0
     """Of the drift that is left at the tap: the paper's loss."""
     stage_weight: float = 6.0

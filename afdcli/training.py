@@ -46,6 +46,8 @@ MOST_HELD_OUT = 128
 """Validation takes a second for ten photos."""
 EMA_DECAY = 0.999
 WEIGHT_DECAY = 0.01
+BACKBONE_RATE = 0.1
+"""Of the learning rate, for a backbone's own weights: they are nearly right already."""
 GRADIENT_NORM = 1.0
 WARM_UP = 500
 """Steps over which the learning rate rises."""
@@ -128,7 +130,12 @@ class Training:
         """A moving average of the weights that are trained: it is what is validated and written."""
         self._student = self._network(deepcopy(untrained))
         self._teacher = self._network(Remedy())
-        self._optimizer = torch.optim.AdamW(trained(self._student).values(), weight_decay=WEIGHT_DECAY)
+        parts = {"module.": 1.0, "backbone.": BACKBONE_RATE}
+        groups = [
+            {"params": [value for name, value in trained(self._student).items() if name.startswith(part)], "rate": rate}
+            for part, rate in parts.items()
+        ]
+        self._optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
         self.done = 0
         """Steps done, by an interrupted run too."""
         self.saved = 0
@@ -205,7 +212,7 @@ class Training:
         options, module = self._options, self._student.module
         assert module is not None
         for group in self._optimizer.param_groups:
-            group["lr"] = options.learning_rate * _schedule(self.done, options.steps)
+            group["lr"] = options.learning_rate * group["rate"] * _schedule(self.done, options.steps)
         original = self._teacher.images(np.stack([pair.original for pair in pairs]))
         degraded = self._teacher.images(np.stack([pair.degraded for pair in pairs]))
         quality = original.new_tensor([pair.quality for pair in pairs])

@@ -17,9 +17,9 @@ train() { # NAME FLAGS...
     afd train "$photos" --output "$folder/$name.safetensors" --steps "$steps" "$@"
     touch "$folder/$name.done"
 }
-train augment --method augment --learning-rate 1e-4 # the backbone's own weights want smaller steps than a new module's
-train fct --method fct --learning-rate 1e-4
-train fct-unmapped --method fct --width 0 --learning-rate 1e-4 # without the residual mapping block
+train augment --method augment
+train fct --method fct
+train fct-unmapped --method fct --width 0 # without the residual mapping block
 train restore --method restore
 train ddp --method ddp
 train afd --method afd

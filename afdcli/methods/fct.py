@@ -21,6 +21,10 @@ from afdcli.methods.afd import AFDConfig, DriftEstimator
 from afdcli.methods.remedy import Batch, Network, Remedy, mean_relative_error, misprediction, relative_error, silence
 from afdcli.options import TrainOptions
 
+CONSISTENCY = 0.03
+"""The paper's lambda, for both kinds of features. With as much weight on them as on predictions, the network makes the
+features of both images alike by no longer telling one image from another."""
+
 
 @dataclass(frozen=True)
 class FCTConfig:
@@ -82,9 +86,9 @@ class FCTModule(Remedy):
         raw = student.outputs(batch.original, undamaged)
         compressed = student.outputs(batch.degraded, batch.quality)
         losses = {
-            "feature": relative_error(compressed.features, raw.features),
-            "stage": mean_relative_error(compressed.stages, raw.stages),
-            "logit": (misprediction(raw.logits, batch, target) + misprediction(compressed.logits, batch, target)) / 2,
+            "feature": CONSISTENCY * relative_error(compressed.features, raw.features),
+            "stage": CONSISTENCY * mean_relative_error(compressed.stages, raw.stages),
+            "logit": misprediction(raw.logits, batch, target) + misprediction(compressed.logits, batch, target),
         }
         if self.uses_quality:
             known = ~batch.quality.isnan()
