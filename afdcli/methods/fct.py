@@ -5,7 +5,8 @@ The backbone itself is trained: original and compressed image go through it, and
 in all layers after the tap, is part of the loss. A residual mapping block at the tap is told the compressed image's
 quality factor, and adds what takes the remaining distortion away.
 
-Implemented: the consistency, and the residual mapping block. Different from the paper: without labels, the untouched
+Implemented: the consistency, and the residual mapping block. Different from the paper: what the block adds grows with
+what the quality factor says is lost, from nothing at 100; without labels, the untouched
 backbone's prediction for the original stands for them; and where the quality factor is not known, because the file is
 no JPEG, it is estimated from the image's DCT coefficients.
 """
@@ -70,8 +71,10 @@ class FCTModule(Remedy):
         if quality is None:
             quality = torch.full((len(images),), torch.nan, device=images.device)
         quality = torch.where(quality.isnan(), self.estimate(images), quality)
-        plane = (quality / 100).to(features.dtype).view(-1, 1, 1, 1).expand(-1, 1, *features.shape[-2:])
-        return features + self.mapping(torch.cat((features, plane), 1)), None
+        lost = (1 - quality / 100).to(features.dtype).view(-1, 1, 1, 1)
+        plane = lost.expand(-1, 1, *features.shape[-2:])
+        # Where nothing was lost there is nothing to add. Of the plane alone the block would make little use.
+        return features + lost * self.mapping(torch.cat((features, plane), 1)), None
 
     def estimate(self, images: Tensor) -> Tensor:
         """The quality factor (B,) in 0..100 that `images` (B, 3, H, W) in [0, 1] look like."""

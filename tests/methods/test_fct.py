@@ -1,7 +1,17 @@
+from pathlib import Path
+
+import numpy as np
 import torch
 
+from afdcli.backbones import load_backbone, split
+from afdcli.classifier import DedriftedClassifier
+from afdcli.codecs import decode, encode
+from afdcli.images import read_rgb
 from afdcli.methods.fct import FCTConfig, FCTModule
-from afdcli.methods.remedy import Batch, Outputs
+from afdcli.methods.remedy import Batch, Outputs, divergence, relative_error
+from afdcli.options import DEFAULT_BACKBONE, Compression, ReadOptions
+
+PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
 
 def module_of(channels: int = 4, width: int = 8) -> FCTModule:
@@ -19,6 +29,11 @@ def test_an_untrained_block_changes_nothing_at_any_quality() -> None:
         assert torch.equal(module.mend(features, images, quality)[0], features)
 
 
+def test_to_what_is_undamaged_nothing_is_added() -> None:
+    features = torch.randn(1, 4, 7, 9)
+    assert torch.equal(module_of().mend(features, torch.rand(1, 3, 28, 36), torch.tensor([100.0]))[0], features)
+
+
 def test_what_is_added_depends_on_the_quality_told() -> None:
     module, features, images = module_of(), torch.randn(1, 4, 7, 9), torch.rand(1, 3, 28, 36)
     low, high = (module.mend(features, images, torch.tensor([quality]))[0] for quality in (10.0, 90.0))
@@ -33,6 +48,30 @@ def test_a_quality_that_is_not_known_is_estimated_and_one_that_is_known_is_not()
     torch.testing.assert_close(module.mend(features, images, torch.tensor([torch.nan, 30.0]))[0], expected)
     every = module.mend(features, images, estimated)[0]
     torch.testing.assert_close(module.mend(features, images)[0], every)
+
+
+def test_on_real_photos_the_wrong_quality_makes_predictions_worse() -> None:
+    torch.manual_seed(0)
+    backbone = load_backbone(DEFAULT_BACKBONE)
+    block = FCTModule(FCTConfig(split(backbone, "stage2").channels, width=16))
+    network = DedriftedClassifier(backbone, block, "stage2").eval()
+    names = ("lemur.jpg", "red-panda.jpg", "bison-sideways.jpg", "tabby-cat.png")
+    crops = [backbone.preprocessing(read_rgb(str(PHOTOS / name), ReadOptions()).image) for name in names]
+    damaged = [decode(encode(crop, Compression("jpeg", quality))) for quality in (5, 80) for crop in crops]
+    originals, images = (network.images(np.stack([np.asarray(one) for one in many])) for many in (2 * crops, damaged))
+    quality = torch.tensor([5.0, 80.0]).repeat_interleave(len(names))
+    with torch.no_grad():
+        target, features = network.features(originals), network.features(images)
+        expected = network.tail(target)
+    optimizer = torch.optim.Adam(block.mapping.parameters(), lr=3e-3)
+    for _ in range(40):
+        optimizer.zero_grad()
+        relative_error(block.mend(features, images, quality)[0], target).backward()
+        optimizer.step()
+    with torch.no_grad():
+        right, wrong = (divergence(network.predict(images, told)[0], expected) for told in (quality, quality.flip(0)))
+        without = divergence(network.tail(features), expected)
+    assert 1.1 * right < min(wrong, without)
 
 
 def test_without_the_block_the_features_are_left_alone() -> None:
