@@ -65,11 +65,11 @@ def test_without_a_module_it_is_timms_own_network(options, tmp_path, photos):
     pixels = np.asarray(timm.data.create_transform(**{**config, "mean": (0,) * 3, "std": (1,) * 3})(photo))
     pixels = np.round(255 * pixels).astype(np.uint8).transpose(1, 2, 0)[None]
     assert pixels.shape == (1, size, size, 3)
-    np.testing.assert_allclose(graphs.FORMATS["onnx"].load(options.output)([pixels])[0], expected, atol=1e-5)
+    np.testing.assert_allclose(graphs.FORMATS["onnx"].load(options.output, "float32")([pixels])[0], expected, atol=1e-5)
 
 
 def test_what_differs_is_not_written(options, monkeypatch):
-    wrong = replace(graphs.FORMATS["onnx"], load=lambda _: lambda inputs: [np.full((1, 8), 0.125, np.float32)])
+    wrong = replace(graphs.FORMATS["onnx"], load=lambda *_: lambda inputs: [np.full((1, 8), 0.125, np.float32)])
     monkeypatch.setitem(exporting.FORMATS, "onnx", wrong)
     with pytest.raises(NotTheSame, match="Nothing was written"):
         export(options)
