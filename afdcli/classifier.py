@@ -20,7 +20,7 @@ from afdcli.checkpoint import Checkpoint, ForeignCheckpoint, check_backbone, loa
 from afdcli.errors import WrongUse
 from afdcli.methods.remedy import Outputs, Remedy
 from afdcli.methods.restore import Restorer, load_restorer
-from afdcli.options import ModelOptions
+from afdcli.options import ModelOptions, default_workers
 
 SHIPPED = (Path(__file__).parent / "weights", Path(__file__).parent.parent / "weights")
 """Where the modules are that come with afd: as installed, and as in its repository."""
@@ -212,6 +212,12 @@ def reuse_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, 2**30)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def use_all_processors() -> int:
+    """Have torch use all processors of this machine, where it was told to use one, as Ray does. Returns how many."""
+    torch.set_num_threads(default_workers())
+    return default_workers()
 
 
 def pick_device(name: str) -> torch.device:

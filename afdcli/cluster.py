@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 from afdcli.errors import AfdError, WrongUse
@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 PART = 1024
-"""Photos that a worker is sent at a time, a multiple of most batches."""
+"""Photos that a worker is sent at a time."""
 AHEAD = 2
 """Items that each worker has at once: while it works on one, the next waits there."""
 FAR = 64
@@ -65,8 +65,15 @@ class OnAMachine:
 
     def __call__(self, items: list[Any]) -> list[Any]:
         """The results, in the order of the items."""
-        workers = default_workers()
-        return list(ordered_map(self._function, items, workers=workers, ahead=4 * workers, crashed=self._crashed))
+        return list(ordered_map(self._function, items, workers=default_workers(), crashed=self._crashed))
+
+
+def ray_map_parts(
+    make: Callable[[], Callable[[list[Item]], Iterable[Result]]], items: Iterable[Item], together: int = 1
+) -> Iterator[Result]:
+    """As `ray_map`, but workers get `PART` items at once, whole batches of `together`, each giving several results."""
+    size = max(PART // together, 1) * together
+    return chain.from_iterable(ray_map(make, in_parts(items, size)))
 
 
 def in_parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

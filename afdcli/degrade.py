@@ -16,14 +16,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from afdcli import codecs, results
-from afdcli.cluster import PART, OnAMachine, in_parts, ray_map
+from afdcli.cluster import OnAMachine, ray_map_parts
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
 from afdcli.images import Preprocessing, decode_rgb, read_file
@@ -105,12 +104,12 @@ class Degrading:
                 folder = stack.enter_context(_partial_folder(options.destination / degradation.name / PARTIAL))
                 before.append(manifest.kept(folder / "manifest"))
             work, crashed = partial(_degrade_one, options=options), partial(_crashed, options=options)
-            tasks, workers = _tasks(find_images(self._paths), before), options.workers
+            tasks = _tasks(find_images(self._paths), before)
             done: Iterator[tuple[Source, list[Copy]]]
             if options.cluster == "ray":
-                done = chain.from_iterable(ray_map(partial(OnAMachine, work, crashed), in_parts(tasks, PART)))
+                done = ray_map_parts(partial(OnAMachine, work, crashed), tasks)
             else:
-                done = ordered_map(work, tasks, workers=workers, ahead=16 * max(workers, 1), crashed=crashed)
+                done = ordered_map(work, tasks, workers=options.workers, crashed=crashed)
             count = 0
             for count, (source, copies) in enumerate(done, start=1):
                 for manifest, copy in zip(manifests, copies, strict=True):

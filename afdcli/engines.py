@@ -80,7 +80,7 @@ def compiling_engines(classifier: DedriftedClassifier) -> list[str]:
     if classifier.mean.device.type != "cpu" or not (classifier.module is None or classifier.module.compilable):
         return []
     formats = {engine: FORMATS[name] for engine, name in COMPILED.items() if FORMATS[name].is_installed()}
-    return [engine for engine, format_ in formats.items() if classifier.precision in format_.precisions()]
+    return [engine for engine, format_ in formats.items() if format_.computes(classifier.precision)]
 
 
 def _compiled(classifier: DedriftedClassifier, engine: str) -> Run:

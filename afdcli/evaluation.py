@@ -10,22 +10,22 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.stats import binomtest
 
 from afdcli import codecs
-from afdcli.cluster import PART, in_parts, ray_map
+from afdcli.classifier import use_all_processors
+from afdcli.cluster import ray_map_parts
 from afdcli.engines import Engine, load_engine
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
 from afdcli.images import Preprocessing, read_rgb
 from afdcli.labels import labels_of
-from afdcli.options import IMAGENET_C, Degradation, EvaluateOptions, ReadOptions, default_workers, degradations
+from afdcli.options import IMAGENET_C, Degradation, EvaluateOptions, ReadOptions, degradations
 from afdcli.parallel import CRASHED, ordered_map
 from afdcli.results import ResultFile, Row, check_replaceable, read_record, record
 from afdcli.samples import Case, Damaged, Level, damage
@@ -105,9 +105,8 @@ class Evaluation:
         if self._options.cluster == "none":
             outcomes = classify_damaged(self.cases, self._classifiers, self._options, self.levels)
         else:
-            batch_size = _batch_size(self._options, self.levels)
-            parts = in_parts(self.cases, max(PART // batch_size, 1) * batch_size)
-            outcomes = chain.from_iterable(ray_map(partial(EvaluatorOnAMachine, self._options, self.levels), parts))
+            make = partial(EvaluatorOnAMachine, self._options, self.levels)
+            outcomes = ray_map_parts(make, self.cases, _batch_size(self._options, self.levels))
         for outcome in outcomes:
             for name, seconds in outcome.seconds.items():
                 self._seconds[name] += seconds
@@ -212,13 +211,14 @@ def classify_damaged(
     most = min(TOP, len(backbone.labels.names))
     while batch := list(islice(damaged, batch_size)):
         outcome = Outcome([replace(one, pixels=None) for one in batch], {}, {})
-        pixels = [one.pixels for one in batch if one.pixels is not None]
-        qualities = [one.qualities for one in batch if one.qualities is not None]
-        for name, classifier in classifiers.items() if pixels else ():
-            begin = time.perf_counter()
-            index, *_ = classifier.top(np.concatenate(pixels), most, np.concatenate(qualities))
-            outcome.seconds[name] = time.perf_counter() - begin
-            outcome.tops[name] = index.reshape(len(pixels), 1 + len(levels), -1)
+        if readable := [one for one in batch if not one.error]:
+            pixels = np.concatenate([one.pixels for one in readable if one.pixels is not None])
+            qualities = np.concatenate([one.qualities for one in readable if one.qualities is not None])
+            for name, classifier in classifiers.items():
+                begin = time.perf_counter()
+                index, *_ = classifier.top(pixels, most, qualities)
+                outcome.seconds[name] = time.perf_counter() - begin
+                outcome.tops[name] = index.reshape(len(readable), 1 + len(levels), -1)
         yield outcome
 
 
@@ -227,8 +227,7 @@ class EvaluatorOnAMachine:
 
     def __init__(self, options: EvaluateOptions, levels: Sequence[Level]) -> None:
         """Load the classifiers."""
-        self._options, self._levels = replace(options, workers=default_workers()), levels
-        torch.set_num_threads(self._options.workers)  # Ray sets 1
+        self._options, self._levels = replace(options, workers=use_all_processors()), levels
         self._classifiers = {name: load_engine(options.model, name) for name in options.weights}
 
     def __call__(self, cases: list[Case]) -> list[Outcome]:

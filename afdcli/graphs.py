@@ -41,9 +41,9 @@ class Format:
     """What pip gets these by."""
     save: Callable[[DedriftedClassifier, Path], None]
     load: Callable[[Path, str], Run]
-    """On the processor, in one of its `precisions`."""
-    precisions: Callable[[], tuple[str, ...]]
-    """What this processor computes in, see `ModelOptions`."""
+    """On the processor, in a precision that it `computes`."""
+    computes: Callable[[str], bool]
+    """Whether it runs in this precision here, see `ModelOptions`."""
 
     def is_installed(self) -> bool:
         """Whether all packages are."""
@@ -110,13 +110,14 @@ def _save_openvino(classifier: DedriftedClassifier, path: Path) -> None:
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def _float32() -> tuple[str, ...]:
-    return ("float32",)
+def _only_float32(precision: str) -> bool:
+    return precision == "float32"
 
 
-def _openvino_precisions() -> tuple[str, ...]:
-    capabilities = _import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return ("float32", "bfloat16") if "BF16" in capabilities else ("float32",)
+def _openvino_computes(precision: str) -> bool:
+    if precision == "float32":  # everywhere, so that the others' users need not wait for the import
+        return True
+    return "BF16" in _import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _load_openvino(path: Path, precision: str) -> Run:
@@ -191,7 +192,7 @@ def _program(classifier: DedriftedClassifier) -> torch.export.ExportedProgram:
 
 
 FORMATS = {  # the names are those of `options.EXPORT_ENDINGS`
-    "openvino": Format(("openvino",), "openvino", _save_openvino, _load_openvino, _openvino_precisions),
-    "onnx": Format(("onnx", "onnxruntime", "onnxscript"), "'afd-dedrift[onnx]'", _save_onnx, _load_onnx, _float32),
-    "pt2": Format(("torch",), "torch", _save_pt2, _load_pt2, _float32),
+    "openvino": Format(("openvino",), "openvino", _save_openvino, _load_openvino, _openvino_computes),
+    "onnx": Format(("onnx", "onnxruntime", "onnxscript"), "'afd-dedrift[onnx]'", _save_onnx, _load_onnx, _only_float32),
+    "pt2": Format(("torch",), "torch", _save_pt2, _load_pt2, _only_float32),
 }

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 
-from afdcli.cluster import PART, in_parts, ray_map
+from afdcli.classifier import use_all_processors
+from afdcli.cluster import ray_map_parts
 from afdcli.engines import Engine, load_engine
 from afdcli.errors import OutputRefused, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
 from afdcli.methods.remedy import Remedy
-from afdcli.options import ClassifyOptions, default_workers
+from afdcli.options import ClassifyOptions
 from afdcli.parallel import CRASHED, ordered_map
 from afdcli.results import ResultFile, Row, record
 from afdcli.samples import Sample, load_sample
@@ -133,9 +133,8 @@ class Classification:
     def _classify(self, sources: Iterator[Source]) -> Iterator[list[Prediction]]:
         if self._options.cluster == "none":
             return classify(sources, self._classifier, self._options)
-        batch_size = self._options.model.batch_size
-        parts = in_parts(sources, max(PART // batch_size, 1) * batch_size)  # whole batches: the same as here
-        return chain.from_iterable(ray_map(partial(ClassifierOnAMachine, self._options), parts))
+        make = partial(ClassifierOnAMachine, self._options)
+        return ray_map_parts(make, sources, self._options.model.batch_size)  # whole batches: the same as here
 
 
 class ClassifierOnAMachine:
@@ -143,8 +142,7 @@ class ClassifierOnAMachine:
 
     def __init__(self, options: ClassifyOptions) -> None:
         """Load the classifier."""
-        self._options = replace(options, workers=default_workers())
-        torch.set_num_threads(self._options.workers)  # Ray sets 1
+        self._options = replace(options, workers=use_all_processors())
         self._classifier = load_engine(options.model, options.weights)
 
     def __call__(self, sources: list[Source]) -> list[list[Prediction]]:

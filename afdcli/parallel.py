@@ -33,18 +33,20 @@ def ordered_map(
     items: Iterable[Item],
     *,
     workers: int,
-    ahead: int,
+    ahead: int | None = None,
     crashed: Callable[[Item], Result],
 ) -> Iterator[Result]:
     """`function` of each item, in the order of the items, worked out by `workers` processes (0: by this one).
 
-    At most `ahead` items are taken from `items` before their turn. An exception of `function` is raised here. An item
-    on which a process dies (a decoder's crash, the system's memory killer) gives `crashed(item)`.
+    At most `ahead` items are taken from `items` before their turn; by default, what keeps all processes busy. An
+    exception of `function` is raised here. An item on which a process dies (a decoder's crash, the system's memory
+    killer) gives `crashed(item)`.
     """
     if workers == 0:
         yield from map(function, items)
         return
     items = iter(items)
+    ahead = 2 * SEVERAL * workers if ahead is None else ahead
     several = max(1, min(SEVERAL, ahead // (2 * workers)))  # each process works on some while the next wait for it
     pool = _pool(workers)
     waiting: deque[tuple[list[Item], Future[list[Result]]]] = deque()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from afdcli import cluster, degrade, evaluation, inference
+from afdcli import cluster
 from afdcli.cluster import OnAMachine, in_parts, ray_map
 from afdcli.degrade import Degrading
 from afdcli.errors import AfdError, WrongUse
@@ -96,7 +96,7 @@ def model(dedrifted):
 
 
 def test_classify_writes_the_same_rows_and_resumes(two_machines, photos, dedrifted, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(inference, "PART", 4)
+    monkeypatch.setattr(cluster, "PART", 4)
     (photos / "broken.jpg").touch()
     here = ClassifyOptions((str(photos),), tmp_path / "here.csv", weights=str(dedrifted[1]), model=model, workers=0)
     there = replace(here, output=tmp_path / "there.csv", cluster="ray")
@@ -110,7 +110,7 @@ def test_classify_writes_the_same_rows_and_resumes(two_machines, photos, dedrift
 
 
 def test_evaluate_measures_the_same(two_machines, photos, dedrifted, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "PART", 2)
+    monkeypatch.setattr(cluster, "PART", 2)
     options = EvaluateOptions(
         photos,
         tmp_path / "here.csv",
@@ -128,7 +128,7 @@ def test_evaluate_measures_the_same(two_machines, photos, dedrifted, model, tmp_
 
 
 def test_degrade_makes_the_same_copies(two_machines, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(degrade, "PART", 2)
+    monkeypatch.setattr(cluster, "PART", 2)
     options = DegradeOptions(photos, tmp_path / "here", (Degradation(((Compression("jpeg", 10),),)),), workers=0)
     there = replace(options, destination=tmp_path / "there", cluster="ray")
     for one in (options, there):
@@ -143,7 +143,7 @@ def test_degrade_makes_the_same_copies(two_machines, photos, tmp_path, monkeypat
 
 
 def test_killed_workers_lose_and_double_no_row(two_machines, photos, dedrifted, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(inference, "PART", 2)
+    monkeypatch.setattr(cluster, "PART", 2)
     many = tmp_path / "many"
     many.mkdir()
     for number in range(60):

@@ -143,7 +143,7 @@ def test_bfloat16_where_an_engine_does_not_have_it(options, monkeypatch):
     with pytest.raises(WrongUse, match="Use --engine torch"):
         load_engine(replace(half, engine="onnxruntime"))
     monkeypatch.setitem(
-        graphs.FORMATS, "openvino", replace(graphs.FORMATS["openvino"], precisions=lambda: ("float32",))
+        graphs.FORMATS, "openvino", replace(graphs.FORMATS["openvino"], computes=lambda name: name == "float32")
     )
     assert isinstance(load_engine(replace(half, engine="auto")), DedriftedClassifier)
     with pytest.raises(WrongUse, match="--precision must be one of float32, bfloat16"):
