@@ -13,6 +13,7 @@ from typing import Any
 
 import timm
 import torch
+from huggingface_hub import try_to_load_from_cache
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from timm.data import ImageNetInfo, infer_imagenet_subset
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from afdcli.errors import BackboneUnavailable, BadCheckpoint, UnsupportedBackbone
 from afdcli.images import Preprocessing
+from afdcli.labels import Labels
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,8 @@ PACKAGES = {
 """Backbones that need no download. Their tensors are timm's, in timm's order, under other names (Apache-2.0)."""
 
 
-@dataclass(frozen=True)
-class Labels:
-    """The names of a classifier's classes, by index."""
-
-    names: tuple[str, ...]
-    """Readable. Two classes may share one: ImageNet has two cranes."""
-    wnids: tuple[str, ...] = ()
-    """WordNet ids, for classes that have them."""
-
-
+HUB_NAMES = ("model.safetensors", "pytorch_model.bin")
+"""What files of weights are called at the hub, the one that timm prefers first."""
 REDUCTIONS = {"stage1": 4, "stage2": 8}
 """A tap is after the stem, or after the last layer at 1/4 or 1/8 of the image's resolution."""
 
@@ -113,6 +107,8 @@ class Backbone:
     labels: Labels
     fingerprint: str
     """SHA-256 of all weights and buffers."""
+    files: tuple[Path, ...] = ()
+    """What it was read from; empty where that is not known."""
 
 
 def load_backbone(name: str, checkpoint: Path | None = None) -> Backbone:
@@ -129,14 +125,17 @@ def load_backbone(name: str, checkpoint: Path | None = None) -> Backbone:
         raise BackboneUnavailable(f"timm has no model '{name}'.{hint}")
     labels = None
     if checkpoint is not None:
+        files = [checkpoint]
         state, labels = _read_checkpoint(checkpoint)
         model = _fill(name, state, checkpoint)
     elif name in PACKAGES:
+        files = [_packaged_file(name)]
         model = timm.create_model(name)
-        state = torch.load(_packaged_file(name), map_location="cpu", weights_only=True)
+        state = torch.load(files[0], map_location="cpu", weights_only=True)
         model.load_state_dict(dict(zip(model.state_dict(), state.values(), strict=True)))
     else:
         model = _download(name)
+        files = _downloaded(model)
     if labels is not None and len(labels.names) != model.num_classes:
         raise BadCheckpoint(f"'{checkpoint}' has {len(labels.names)} labels for {model.num_classes} classes.")
     model.eval().requires_grad_(False)
@@ -149,6 +148,7 @@ def load_backbone(name: str, checkpoint: Path | None = None) -> Backbone:
         std=tuple(config["std"]),
         labels=labels or _labels(model),
         fingerprint=_fingerprint(model.state_dict()),
+        files=tuple(files),
     )
 
 
@@ -312,6 +312,13 @@ def _download(name: str) -> nn.Module:
         raise BackboneUnavailable(
             f"The weights of {name} could not be downloaded ({type(error).__name__}). {advice}"
         ) from error
+
+
+def _downloaded(model: Any) -> list[Path]:
+    """The file that timm has kept of `model`, if it is where the hub's own client keeps such."""
+    repository = model.pretrained_cfg.get("hf_hub_id")
+    kept = [try_to_load_from_cache(repository, name) for name in HUB_NAMES] if repository else []
+    return [Path(path) for path in kept if isinstance(path, str)]
 
 
 def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Labels | None]:

@@ -48,7 +48,7 @@ def bench(options: BenchOptions) -> Iterator[Rate]:
         for name in _engine_names(options)
         for weights in dict.fromkeys(("none", options.weights))
     }
-    preprocessing = next(iter(engines.values())).backbone.preprocessing
+    preprocessing = next(iter(engines.values())).about.preprocessing
     samples = read_some(sources, options.model.batch_size, options.read, preprocessing)
     if not samples:
         raise WrongUse(f"None of {', '.join(options.photos)} is a photo that can be read.")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import sys
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,19 +16,20 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from afdcli.backbones import Backbone, Tail, load_backbone, split
 from afdcli.checkpoint import Checkpoint, ForeignCheckpoint, check_backbone, load_checkpoint
+from afdcli.description import DRIFT, PIXELS, PROBABILITIES, QUALITY, Description
 from afdcli.errors import WrongUse
 from afdcli.methods.remedy import Outputs, Remedy
 from afdcli.methods.restore import Restorer, load_restorer
-from afdcli.options import ModelOptions, default_workers
+from afdcli.options import ModelOptions
 
 SHIPPED = (Path(__file__).parent / "weights", Path(__file__).parent.parent / "weights")
 """Where the modules are that come with afd: as installed, and as in its repository."""
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 class DedriftedClassifier(nn.Module):
     """A frozen backbone with, or without, a module that undoes what compression did, see `Remedy`."""
 
+    engine = "torch"
     mean: Tensor
     std: Tensor
 
@@ -40,6 +40,8 @@ class DedriftedClassifier(nn.Module):
         self.module = module
         self.weights = "none"
         """The SHA-256 of the file that the module is from; `none` if there is none."""
+        self.files = backbone.files
+        """What all this was read from, and where else a module was looked for; empty where that is not known."""
         self.precision = "float32"
         """What `top` computes in, see `ModelOptions`."""
         self._together = sys.maxsize
@@ -51,6 +53,22 @@ class DedriftedClassifier(nn.Module):
             self.stem, self.tail = cut.stem, cut.tail
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def about(self) -> Description:
+        """What it is."""
+        backbone, module = self.backbone, self.module
+        return Description(
+            backbone=backbone.name,
+            backbone_sha256=backbone.fingerprint,
+            weights_sha256=self.weights,
+            method="none" if module is None else module.method,
+            config=None if module is None or not module.compilable else asdict(module.config),
+            inputs=(PIXELS, QUALITY) if module is not None and module.uses_quality else (PIXELS,),
+            outputs=(PROBABILITIES, DRIFT) if module is not None and module.estimates_drift else (PROBABILITIES,),
+            preprocessing=backbone.preprocessing,
+            labels=backbone.labels,
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, classes) of `images` (B, 3, H, W), RGB in [0, 1]."""
@@ -160,6 +178,7 @@ def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedCl
         classifier.module = classifier.module.folded()
         classifier.weights = hashlib.sha256(path.read_bytes()).hexdigest()
     classifier.precision = options.precision
+    classifier.files = backbone.files and (*backbone.files, *_candidates(weights, backbone.name))
     return classifier.eval().to(device).to(memory_format=torch.channels_last)
 
 
@@ -192,32 +211,17 @@ def find_weights(weights: str, backbone: Backbone) -> Path | None:
 
     A module is for one backbone with one set of weights. So for a fine-tuned backbone `auto` is none, too.
     """
-    if weights == "none":
-        return None
-    if weights != "auto":
-        return Path(weights)
-    for folder in SHIPPED:
-        path = folder / f"{backbone.name}.safetensors"
-        if path.exists() and load_checkpoint(path).fingerprint == backbone.fingerprint:
+    for path in _candidates(weights, backbone.name):
+        if weights != "auto" or (path.exists() and load_checkpoint(path).fingerprint == backbone.fingerprint):
             return path
     return None
 
 
-def reuse_memory() -> None:
-    """Have the C library keep freed memory, on Linux with glibc: for a process that does nothing but run networks.
-
-    Otherwise every layer's output is a fresh mapping, and zeroing its pages takes as long as the network itself.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, 2**30)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-def use_all_processors() -> int:
-    """Have torch use all processors of this machine, where it was told to use one, as Ray does. Returns how many."""
-    torch.set_num_threads(default_workers())
-    return default_workers()
+def _candidates(weights: str, backbone: str) -> list[Path]:
+    """The files that `weights` may stand for."""
+    if weights == "auto":
+        return [folder / f"{backbone}.safetensors" for folder in SHIPPED]
+    return [] if weights == "none" else [Path(weights)]
 
 
 def pick_device(name: str) -> torch.device:

@@ -147,11 +147,12 @@ def classify(
 
 def _classify(options: ClassifyOptions, quiet: bool) -> int:
     from afdcli import report
-    from afdcli.classifier import reuse_memory
     from afdcli.inference import Classification
+    from afdcli.machine import reuse_memory
 
     reuse_memory()
-    run = Classification(options)
+    with report.busy("Loading the classifier; the first time takes a while ..."):
+        run = Classification(options)
     summary = report.ClassifySummary(options, run.total)
     with report.Tracker(run.total, "photos", quiet, already=run.already) as tracker:
         for row in run.rows():
@@ -160,7 +161,7 @@ def _classify(options: ClassifyOptions, quiet: bool) -> int:
     if tracker.interrupted:
         return report.stopped(tracker, f"{options.output} is valid as it is. Go on with it by adding --resume.")
     if not quiet:
-        summary.show(run.backbone.name, run.dedrifts, tracker.seconds)
+        summary.show(run.classifier, tracker.seconds)
     return tracker.conclude(f"Look for the status 'error' in {options.output}.")
 
 
@@ -229,11 +230,12 @@ def evaluate(
 
 def _evaluate(options: EvaluateOptions, quiet: bool) -> int:
     from afdcli import report
-    from afdcli.classifier import reuse_memory
     from afdcli.evaluation import Evaluation
+    from afdcli.machine import reuse_memory
 
     reuse_memory()
-    run = Evaluation(options)
+    with report.busy("Loading the classifier; the first time takes a while ..."):
+        run = Evaluation(options)
     with report.Tracker(len(run.cases), "photos", quiet) as tracker:
         for photo in run.photos():
             tracker.advance(photo.case.source.name, photo.error)
@@ -382,7 +384,7 @@ def train(
 
 def _train(options: TrainOptions, quiet: bool) -> int:
     from afdcli import figures, report
-    from afdcli.classifier import reuse_memory
+    from afdcli.machine import reuse_memory
     from afdcli.training import Training
 
     reuse_memory()
@@ -435,7 +437,7 @@ def bench(
     """Measure how many photos a second this machine reads and classifies, by each engine."""
     from afdcli import report
     from afdcli.benching import bench
-    from afdcli.classifier import reuse_memory
+    from afdcli.machine import reuse_memory
 
     reuse_memory()
     model = ModelOptions(backbone, backbone_checkpoint, device, batch_size, engine, precision)

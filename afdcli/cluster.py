@@ -14,6 +14,7 @@ from itertools import chain, islice
 from typing import Any, TypeVar
 
 from afdcli.errors import AfdError, WrongUse
+from afdcli.machine import reuse_memory, use_all_processors
 from afdcli.options import default_workers
 from afdcli.parallel import ordered_map
 
@@ -142,6 +143,8 @@ class _Worker:
 
     def call(self, item: Any) -> Any:
         if self._work is None:  # only now: what is raised here reaches the one who asked
+            reuse_memory()
+            use_all_processors()
             self._work = self._make()
         return self._work(item)
 

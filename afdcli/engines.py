@@ -1,4 +1,7 @@
-"""The classifier on whatever runs it fastest: torch itself, or a runtime for processors that compiles it."""
+"""The classifier on whatever runs it fastest: torch itself, or a runtime for processors that compiles it.
+
+What was compiled before is taken from a cache without importing torch, and so is ready in half a second.
+"""
 
 from __future__ import annotations
 
@@ -8,50 +11,85 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import platformdirs
 
-from afdcli.classifier import DedriftedClassifier, load_classifier
+from afdcli.description import Description
 from afdcli.errors import WrongUse
-from afdcli.graphs import FORMATS, Run
+from afdcli.machine import may_have_gpu
 from afdcli.options import EXPORT_ENDINGS, ModelOptions
+from afdcli.runtimes import FORMATS, Run
+
+if TYPE_CHECKING:
+    from afdcli.classifier import DedriftedClassifier
 
 CACHE = platformdirs.user_cache_path("afd-dedrift")
 """Where converted classifiers are kept, a folder for each. What is there may be deleted at any time."""
-CACHE_FORMAT = 2
+KEPT = 30
+"""How many of them, those used last."""
+CACHE_FORMAT = 3
 COMPILED = {"openvino": "openvino", "onnxruntime": "onnx"}
 """Engines that compile, the fastest first, and the format that each reads."""
+RECORD = "record.json"
+"""In each folder of the cache: what the classifier is, what it was made from, and the checksum of its files."""
 
 
+class Engine(Protocol):
+    """A classifier, whatever runs it."""
+
+    @property
+    def engine(self) -> str:
+        """`torch`, or a key of `COMPILED`."""
+
+    @property
+    def about(self) -> Description:
+        """What it is."""
+
+    def top(
+        self, pixels: np.ndarray, k: int, quality: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """See `DedriftedClassifier.top`."""
+
+    def added_parameters(self) -> int:
+        """See `DedriftedClassifier.added_parameters`."""
+
+    def added_macs(self) -> int:
+        """See `DedriftedClassifier.added_macs`."""
+
+
+@dataclass(frozen=True)
 class CompiledClassifier:
     """A `DedriftedClassifier` in a runtime that compiles it: faster on a processor; in float32, equal to about 1e-6."""
 
-    def __init__(self, classifier: DedriftedClassifier, engine: str) -> None:
-        """Compile `classifier` for `engine`, a key of `COMPILED`; what was converted before is reused."""
-        self.engine = engine
-        self.backbone = classifier.backbone
-        self.module = classifier.module
-        self.weights = classifier.weights
-        self.added_parameters = classifier.added_parameters
-        self.added_macs = classifier.added_macs
-        self._run = _compiled(classifier, engine)
+    engine: str
+    about: Description
+    parameters: int
+    macs: int
+    run: Run
 
     def top(
         self, pixels: np.ndarray, k: int, quality: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """See `DedriftedClassifier.top`."""
         inputs = [pixels]
-        if self.module is not None and self.module.uses_quality:
+        if self.about.uses_quality:
             inputs.append(np.full(len(pixels), np.nan, np.float32) if quality is None else np.float32(quality))
-        outputs = self._run(inputs)
+        outputs = self.run(inputs)
         index = np.argsort(-outputs[0], axis=1, kind="stable")[:, :k]
-        return index, np.take_along_axis(outputs[0], index, 1), outputs[1] if len(outputs) > 1 else None
+        return index, np.take_along_axis(outputs[0], index, 1), outputs[1] if self.about.estimates_drift else None
 
+    def added_parameters(self) -> int:
+        """See `DedriftedClassifier.added_parameters`."""
+        return self.parameters
 
-Engine = DedriftedClassifier | CompiledClassifier
+    def added_macs(self) -> int:
+        """See `DedriftedClassifier.added_macs`."""
+        return self.macs
 
 
 def load_engine(options: ModelOptions, weights: str = "none") -> Engine:
@@ -62,77 +100,116 @@ def load_engine(options: ModelOptions, weights: str = "none") -> Engine:
         WrongUse: the engine is not installed, or cannot run this.
         BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
     """
+    engine = _choose(options)
+    on_processor = options.device == "cpu" or (options.device == "auto" and not may_have_gpu())
+    folder = CACHE / _key(options, weights, engine)
+    if engine != "torch" and on_processor and (cached := _cached(folder, engine, options.precision)):
+        return cached
+
+    from afdcli.classifier import load_classifier
+
     classifier = load_classifier(options, weights)
-    engines = compiling_engines(classifier)
-    if options.engine == "torch" or (options.engine == "auto" and not engines):
-        return classifier
-    engine = engines[0] if options.engine == "auto" else options.engine
-    format_ = FORMATS[COMPILED[engine]]
-    if not format_.is_installed():
-        raise WrongUse(f"The engine {engine} is not installed. Install it with: pip install {format_.install}")
-    if engine not in engines:
-        raise WrongUse(f"{engine} runs neither on GPUs, nor all networks, nor all of bfloat16. Use --engine torch.")
-    return CompiledClassifier(classifier, engine)
+    if engine not in compiling_engines(classifier):
+        if engine == "torch" or options.engine == "auto":
+            return classifier
+        raise WrongUse(f"{engine} runs neither on GPUs, nor networks from elsewhere. Use --engine torch.")
+    # As it is in the cache, and so the same in every run: what was just converted may differ in the last bits.
+    cached = _cached(folder, engine, options.precision)
+    return cached or _load(_convert(classifier, engine, folder), engine, options.precision)
 
 
 def compiling_engines(classifier: DedriftedClassifier) -> list[str]:
     """Those of `COMPILED` that are installed and can run `classifier`, the fastest first."""
     if classifier.mean.device.type != "cpu" or not (classifier.module is None or classifier.module.compilable):
         return []
+    return _installed_engines(classifier.precision)
+
+
+def _installed_engines(precision: str) -> list[str]:
     formats = {engine: FORMATS[name] for engine, name in COMPILED.items() if FORMATS[name].is_installed()}
-    return [engine for engine, format_ in formats.items() if format_.computes(classifier.precision)]
+    return [engine for engine, format_ in formats.items() if format_.computes(precision)]
 
 
-def _compiled(classifier: DedriftedClassifier, engine: str) -> Run:
-    """`classifier` as it comes from the cache, and so the same in every run: what was just converted may differ in the
-    last bits from what is read back."""
-    format_ = FORMATS[COMPILED[engine]]
-    folder = CACHE / _key(classifier, engine)
-    if _is_whole(folder):
-        try:
-            return format_.load(folder / _file(engine), classifier.precision)
-        except RuntimeError:  # whole, and yet not to be read: as if it were damaged
-            pass
-    return format_.load(_convert(classifier, engine, folder) / _file(engine), classifier.precision)
+def _choose(options: ModelOptions) -> str:
+    if options.engine == "torch":
+        return "torch"
+    engines = _installed_engines(options.precision)
+    if options.engine == "auto":
+        return next(iter(engines), "torch")
+    format_ = FORMATS[COMPILED[options.engine]]
+    if not format_.is_installed():
+        raise WrongUse(f"The engine {options.engine} is not installed. Install it with: pip install {format_.install}")
+    if options.engine not in engines:
+        raise WrongUse(f"{options.engine} does not compute in {options.precision} here. Use --engine torch.")
+    return options.engine
+
+
+def _key(options: ModelOptions, weights: str, engine: str) -> str:
+    """A name for what is asked for; whether the files are still the same is in the `RECORD`."""
+    packages = ("afd-dedrift", "torch", "timm", *(FORMATS[COMPILED[engine]].packages if engine in COMPILED else ()))
+    versions = {name: metadata.version(name) for name in packages}
+    checkpoint = options.backbone_checkpoint and str(options.backbone_checkpoint.absolute())
+    module = weights if weights in ("auto", "none") else str(Path(weights).absolute())
+    about = [CACHE_FORMAT, engine, options.backbone, checkpoint, module, versions]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
+
+
+def _cached(folder: Path, engine: str, precision: str) -> CompiledClassifier | None:
+    """What is in `folder`, if it is just as it was written, and what it was made from is as it was then."""
+    try:
+        record = json.loads((folder / RECORD).read_bytes())
+        files = record["files"]
+        if not files or record["sha256"] != _checksum(folder) or any(_digest(path) != files[path] for path in files):
+            return None
+        os.utime(folder)
+        return _load(folder, engine, precision)
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError):  # not there, not afd's, or whole and yet wrong
+        return None
+
+
+def _load(folder: Path, engine: str, precision: str) -> CompiledClassifier:
+    record = json.loads((folder / RECORD).read_bytes())
+    run = FORMATS[COMPILED[engine]].load(folder / _file(engine), precision)
+    return CompiledClassifier(engine, Description.from_json(record["about"]), record["parameters"], record["macs"], run)
 
 
 def _file(engine: str) -> str:
     return f"network{EXPORT_ENDINGS[COMPILED[engine]]}"
 
 
-def _key(classifier: DedriftedClassifier, engine: str) -> str:
-    """A name that no two different networks share."""
-    packages = ("afd-dedrift", "torch", "timm", *FORMATS[COMPILED[engine]].packages)
-    versions = {name: metadata.version(name) for name in packages}
-    backbone = classifier.backbone
-    about = [CACHE_FORMAT, engine, backbone.name, backbone.fingerprint, classifier.weights, versions]
-    return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
-
-
 def _convert(classifier: DedriftedClassifier, engine: str, folder: Path) -> Path:
     """Keep `classifier` in `folder`, all of it or nothing; where that cannot be, in one that goes with the process."""
+    from afdcli.graphs import SAVE
+
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=folder.parent))
     except OSError:
         fresh = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, fresh, ignore_errors=True)  # unless it is moved
-    FORMATS[COMPILED[engine]].save(classifier, fresh / _file(engine))
-    (fresh / "sha256").write_text(_checksum(fresh))
-    shutil.rmtree(folder, ignore_errors=True)  # what is there is not whole
+    SAVE[COMPILED[engine]](classifier, fresh / _file(engine))
+    record = {
+        "about": classifier.about.to_json(),
+        "parameters": classifier.added_parameters(),
+        "macs": classifier.added_macs(),
+        "files": {str(path.absolute()): _digest(path) for path in classifier.files},
+        "sha256": _checksum(fresh),
+    }
+    (fresh / RECORD).write_text(json.dumps(record))
+    shutil.rmtree(folder, ignore_errors=True)  # what is there is not of use
     try:
         os.replace(fresh, folder)
     except OSError:  # another process was faster, or there is no place
         return fresh
+    _forget(folder.parent)
     return folder
 
 
-def _is_whole(folder: Path) -> bool:
-    """Whether `folder` is just as it was written."""
-    try:
-        return (folder / "sha256").read_text() == _checksum(folder)
-    except (OSError, UnicodeDecodeError):
-        return False
+def _forget(cache: Path) -> None:
+    """Delete what has not been used for longest."""
+    records = sorted(cache.glob(f"*/{RECORD}"), key=lambda path: path.parent.stat().st_mtime, reverse=True)
+    for record in records[KEPT:]:
+        shutil.rmtree(record.parent, ignore_errors=True)
 
 
 def _checksum(folder: Path) -> str:
@@ -140,3 +217,11 @@ def _checksum(folder: Path) -> str:
     for path in sorted(folder.glob("network.*")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _digest(path: str | Path) -> str | None:
+    """The SHA-256 of a file; None where there is none."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return None

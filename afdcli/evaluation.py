@@ -18,14 +18,13 @@ import numpy as np
 from scipy.stats import binomtest
 
 from afdcli import codecs
-from afdcli.classifier import use_all_processors
 from afdcli.cluster import ray_map_parts
 from afdcli.engines import Engine, load_engine
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
 from afdcli.images import Preprocessing, read_rgb
 from afdcli.labels import labels_of
-from afdcli.options import IMAGENET_C, Degradation, EvaluateOptions, ReadOptions, degradations
+from afdcli.options import IMAGENET_C, Degradation, EvaluateOptions, ReadOptions, default_workers, degradations
 from afdcli.parallel import CRASHED, ordered_map
 from afdcli.results import ResultFile, Row, check_replaceable, read_record, record
 from afdcli.samples import Case, Damaged, Level, damage
@@ -82,16 +81,16 @@ class Evaluation:
         for degradation in _degradations(options):
             codecs.require(degradation.last.codec)
         self._classifiers = {name: load_engine(options.model, name) for name in options.weights}
-        self.backbone = next(iter(self._classifiers.values())).backbone
+        self._about = next(iter(self._classifiers.values())).about
         sources = list(find_images(expand_inputs([str(options.dataset)])))
         if not sources:
             raise WrongUse(f"There is no image in '{options.dataset}'.")
-        labels = labels_of(sources, self.backbone.labels)
+        labels = labels_of(sources, self._about.labels)
         if options.degraded is None:
             self.cases = [Case(source, label) for source, label in zip(sources, labels, strict=True)]
             self.levels = [Level.of(degradation, options.order) for degradation in _degradations(options)]
         else:
-            self.levels, copies = read_copies(options.degraded, sources, self.backbone.preprocessing)
+            self.levels, copies = read_copies(options.degraded, sources, self._about.preprocessing)
             self.cases = [Case(*case) for case in zip(sources, labels, copies, strict=True)]
         self.labelled = labels[0] is not None
         self._known: list[int] = []
@@ -125,8 +124,8 @@ class Evaluation:
         rows = self.rows()
         settings = {
             **asdict(self._options),
-            "backbone_sha256": self.backbone.fingerprint,
-            "weights_sha256": {name: classifier.weights for name, classifier in self._classifiers.items()},
+            "backbone_sha256": self._about.backbone_sha256,
+            "weights_sha256": {name: one.about.weights_sha256 for name, one in self._classifiers.items()},
         }
         output = self._options.output
         with ResultFile(output, COLUMNS, record(PROGRAM, settings), resume=False) as file:
@@ -156,7 +155,7 @@ class Evaluation:
             for number, level in enumerate([clean, *self.levels]):
                 seen = classes[:, number]
                 row: dict[str, Any] = {
-                    "backbone": self.backbone.name,
+                    "backbone": self._about.backbone,
                     "weights": name,
                     **asdict(level),
                     "images": len(seen),
@@ -193,7 +192,7 @@ def classify_damaged(
     cases: Iterable[Case], classifiers: Mapping[str, Engine], options: EvaluateOptions, levels: Sequence[Level]
 ) -> Iterator[Outcome]:
     """Read, damage and classify `cases`, in their order, a batch at a time."""
-    backbone = next(iter(classifiers.values())).backbone
+    about = next(iter(classifiers.values())).about
     batch_size = _batch_size(options, levels)
     damaged = ordered_map(
         partial(
@@ -201,14 +200,14 @@ def classify_damaged(
             options=options,
             degradations=_degradations(options),
             levels=tuple(levels),
-            preprocessing=backbone.preprocessing,
+            preprocessing=about.preprocessing,
         ),
         cases,
         workers=options.workers,
         ahead=2 * (batch_size + options.workers),
         crashed=partial(Damaged, error=CRASHED),
     )
-    most = min(TOP, len(backbone.labels.names))
+    most = min(TOP, len(about.labels.names))
     while batch := list(islice(damaged, batch_size)):
         outcome = Outcome([replace(one, pixels=None) for one in batch], {}, {})
         if readable := [one for one in batch if not one.error]:
@@ -227,7 +226,7 @@ class EvaluatorOnAMachine:
 
     def __init__(self, options: EvaluateOptions, levels: Sequence[Level]) -> None:
         """Load the classifiers."""
-        self._options, self._levels = replace(options, workers=use_all_processors()), levels
+        self._options, self._levels = replace(options, workers=default_workers()), levels
         self._classifiers = {name: load_engine(options.model, name) for name in options.weights}
 
     def __call__(self, cases: list[Case]) -> list[Outcome]:

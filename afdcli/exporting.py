@@ -13,9 +13,10 @@ import torch
 from afdcli.classifier import load_classifier
 from afdcli.errors import NotTheSame, WrongUse
 from afdcli.files import expand_inputs, find_images
-from afdcli.graphs import FORMATS
+from afdcli.graphs import SAVE
 from afdcli.options import ExportOptions
 from afdcli.results import check_writable
+from afdcli.runtimes import FORMATS
 from afdcli.samples import read_some
 
 TOLERANCE = 1e-3
@@ -64,9 +65,9 @@ def export(options: ExportOptions) -> Exported:
         raise WrongUse(f"None of {', '.join(options.photos)} is a photo that can be read.")
     with tempfile.TemporaryDirectory(dir=options.output.parent) as scratch:
         fresh = Path(scratch) / options.output.name
-        format_.save(classifier, fresh)
+        SAVE[options.format](classifier, fresh)
         run = format_.load(fresh, "float32")
-        uses_quality = classifier.module is not None and classifier.module.uses_quality
+        uses_quality = classifier.about.uses_quality
         same, difference = 0, 0.0
         for photo in photos:
             quality = np.array([photo.quality or np.nan], dtype=np.float32)

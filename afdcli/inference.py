@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from afdcli.classifier import use_all_processors
 from afdcli.cluster import ray_map_parts
+from afdcli.description import Description
 from afdcli.engines import Engine, load_engine
 from afdcli.errors import OutputRefused, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
-from afdcli.methods.remedy import Remedy
-from afdcli.options import ClassifyOptions
+from afdcli.options import ClassifyOptions, default_workers
 from afdcli.parallel import CRASHED, ordered_map
 from afdcli.results import ResultFile, Row, record
 from afdcli.samples import Sample, load_sample
@@ -53,8 +52,8 @@ class Prediction:
         return {name: values.get(name) for name in columns}
 
 
-def columns(topk: int, module: Remedy | None) -> dict[str, type]:
-    """The columns of the result, in order, with the type of their values; what is special to a `module` among them."""
+def columns(topk: int, about: Description) -> dict[str, type]:
+    """The columns of the result, in order, with their types; what only some classifiers give among them."""
     facts: dict[str, type] = {"path": str, "status": str, "error": str, "format": str, "width": int, "height": int}
     ranks = {
         f"{name}_{rank}": kind
@@ -62,9 +61,9 @@ def columns(topk: int, module: Remedy | None) -> dict[str, type]:
         for name, kind in (("label", str), ("index", int), ("prob", float))
     }
     facts |= {"quality": int, "quality_exact": bool}
-    if module is not None and module.uses_quality:
+    if about.uses_quality:
         facts["quality_source"] = str
-    if module is not None and module.estimates_drift:
+    if about.estimates_drift:
         facts["drift"] = float
     return facts | ranks
 
@@ -86,23 +85,20 @@ class Classification:
         if self.total == 0:
             names = ", ".join("the list on standard input" if text == "-" else f"'{text}'" for text in options.inputs)
             raise WrongUse(f"There is no image in {names}.")
-        self._classifier = load_engine(options.model, options.weights)
-        self.backbone = self._classifier.backbone
-        module = self._classifier.module
-        self.dedrifts = module is not None
-        """Whether there is a de-drifting module."""
-        self._options = options = replace(options, topk=min(options.topk, len(self.backbone.labels.names)))
+        self.classifier = load_engine(options.model, options.weights)
+        about = self.classifier.about
+        self._options = options = replace(options, topk=min(options.topk, len(about.labels.names)))
         settings = {
-            "backbone": self.backbone.name,
-            "backbone_sha256": self.backbone.fingerprint,
-            "weights": self._classifier.weights,
-            "engine": type(self._classifier).__name__,
+            "backbone": about.backbone,
+            "backbone_sha256": about.backbone_sha256,
+            "weights": about.weights_sha256,
+            "engine": self.classifier.engine,
             "precision": options.model.precision,
             "topk": options.topk,
             "fast_decode": options.fast_decode,
             **asdict(options.read),
         }
-        self._columns = columns(options.topk, module)
+        self._columns = columns(options.topk, about)
         self._file = ResultFile(options.output, self._columns, record("afd classify", settings), resume=options.resume)
         if self._file.rows < self.total:  # Whole batches only: what went through the network together does so again.
             self._file.keep(self._file.rows - self._file.rows % options.model.batch_size)
@@ -132,7 +128,7 @@ class Classification:
 
     def _classify(self, sources: Iterator[Source]) -> Iterator[list[Prediction]]:
         if self._options.cluster == "none":
-            return classify(sources, self._classifier, self._options)
+            return classify(sources, self.classifier, self._options)
         make = partial(ClassifierOnAMachine, self._options)
         return ray_map_parts(make, sources, self._options.model.batch_size)  # whole batches: the same as here
 
@@ -142,7 +138,7 @@ class ClassifierOnAMachine:
 
     def __init__(self, options: ClassifyOptions) -> None:
         """Load the classifier."""
-        self._options = replace(options, workers=use_all_processors())
+        self._options = replace(options, workers=default_workers())
         self._classifier = load_engine(options.model, options.weights)
 
     def __call__(self, sources: list[Source]) -> list[list[Prediction]]:
@@ -160,7 +156,7 @@ def classify(sources: Iterable[Source], classifier: Engine, options: ClassifyOpt
         partial(
             load_sample,
             read=options.read,
-            preprocessing=classifier.backbone.preprocessing,
+            preprocessing=classifier.about.preprocessing,
             fast=options.fast_decode,
         ),
         sources,
@@ -179,7 +175,7 @@ def _predict(batch: list[Sample], classifier: Engine, topk: int) -> list[Predict
     qualities = np.array([batch[number].quality for number in readable], dtype=np.float32)  # None becomes NaN
     if not readable:
         return predictions
-    names = classifier.backbone.labels.names
+    names = classifier.about.labels.names
     indices, probabilities, drifts = classifier.top(np.stack(list(readable.values())), topk, qualities)
     for place, number in enumerate(readable):
         classes = tuple(

@@ -1,12 +1,25 @@
-"""From the folder a photo lies in to its class: by name, never by position, so that no missing class moves another."""
+"""What classes are called, and from the folder a photo lies in to its class.
+
+By name, never by position, so that no missing class moves another.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from afdcli.backbones import Labels
 from afdcli.errors import WrongUse
 from afdcli.files import Source
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The names of a classifier's classes, by index."""
+
+    names: tuple[str, ...]
+    """Readable. Two classes may share one: ImageNet has two cranes."""
+    wnids: tuple[str, ...] = ()
+    """WordNet ids, for classes that have them."""
 
 
 def labels_of(sources: Sequence[Source], labels: Labels) -> list[int | None]:

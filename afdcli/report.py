@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from statistics import median_low
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +24,7 @@ from afdcli.results import Row
 
 if TYPE_CHECKING:
     from afdcli.benching import Rate
+    from afdcli.engines import Engine
     from afdcli.exporting import Exported
     from afdcli.fusing import Fused
 
@@ -164,8 +165,8 @@ class ClassifySummary:
         if row["quality"]:
             self._qualities[int(row["quality"])] += 1
 
-    def show(self, backbone: str, dedrifts: bool, seconds: float) -> None:
-        """Print it; `dedrifts` says whether there was a de-drifting module."""
+    def show(self, classifier: Engine, seconds: float) -> None:
+        """Print it, and what `classifier` it was."""
         if self._shown:
             heads = ("photo", "label", "probability", "JPEG quality")
             table(heads, (self._cells(row) for row in self._shown), left=2)
@@ -174,10 +175,12 @@ class ClassifySummary:
         spread = "none"
         if qualities:
             spread = f"{len(qualities):,}, quality {qualities[0]} to {qualities[-1]}, median {median_low(qualities)}"
+        about = classifier.about
         facts = {
             "Classified": f"{self._read:,} of {self._total:,} photos in {seconds:.1f} s",
             "JPEG files": spread,
-            "Backbone": f"{backbone}, {'with a' if dedrifts else 'no'} de-drifting module",
+            "Backbone": f"{about.backbone}, {'no' if about.method == 'none' else 'with a'} de-drifting module",
+            "Engine": classifier.engine,
             "Rows": str(self._options.output),
         }
         grid = Table.grid(padding=(0, 2))
@@ -191,6 +194,11 @@ class ClassifySummary:
             return row["path"], "(could not be read)", None, None
         label = str(row["label_1"]).split(",")[0]
         return row["path"], label, f"{float(row['prob_1']):.2f}", row["quality"]
+
+
+def busy(text: str) -> AbstractContextManager[object]:
+    """Say on a terminal what is being waited for, as long as it is."""
+    return err.status(Text(text)) if err.is_terminal else nullcontext()
 
 
 def show_validation(step: int, losses: Mapping[str, float], validation: Mapping[str, float]) -> None:

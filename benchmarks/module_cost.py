@@ -11,8 +11,8 @@ import time
 
 import numpy as np
 
-from afdcli.classifier import reuse_memory
 from afdcli.engines import Engine, load_engine
+from afdcli.machine import reuse_memory
 from afdcli.options import DEFAULT_BACKBONE, ENGINES, ModelOptions
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -35,7 +35,7 @@ def seconds(engine: Engine, pixels: np.ndarray) -> float:
 reuse_memory()
 options = ModelOptions(arguments.backbone, engine=arguments.engine, precision=arguments.precision)
 plain, dedrifted = (load_engine(options, weights) for weights in ("none", arguments.weights))
-size = plain.backbone.preprocessing.size
+size = plain.about.preprocessing.size
 pixels = np.random.default_rng(0).integers(0, 256, (arguments.batch_size, size, size, 3), dtype=np.uint8)
 for engine in (plain, dedrifted):
     seconds(engine, pixels)

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from afdcli import codecs
-from afdcli.classifier import load_classifier, reuse_memory
+from afdcli.classifier import load_classifier
 from afdcli.files import expand_inputs, find_images
 from afdcli.images import read_rgb
+from afdcli.machine import reuse_memory
 from afdcli.methods.remedy import divergence
 from afdcli.options import DEFAULT_BACKBONE, IMAGENET_C, ModelOptions, ReadOptions
 

@@ -1,7 +1,10 @@
 """Every engine says what torch says."""
 
+import json
+import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +13,12 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from afdcli import engines, graphs
+from afdcli import classifier, engines, runtimes
 from afdcli.backbones import load_backbone, split
 from afdcli.checkpoint import Checkpoint, save_checkpoint
-from afdcli.classifier import DedriftedClassifier
+from afdcli.classifier import DedriftedClassifier, load_classifier
 from afdcli.engines import COMPILED, CompiledClassifier, load_engine
-from afdcli.errors import WrongUse
+from afdcli.errors import BadCheckpoint, WrongUse
 from afdcli.methods.afd import AFDConfig, AFDModule
 from afdcli.methods.fct import FCTConfig, FCTModule
 from afdcli.options import ModelOptions
@@ -91,7 +94,7 @@ def test_what_was_converted_is_kept_and_what_is_not_as_it_was_written_is_convert
         weights.write_bytes(damage)
         assert load_engine(options).top(PIXELS, 3)[1].tolist() == first[1].tolist()
     assert len(conversions) == 4
-    assert sorted(path.name for path in cache.glob("*/*")) == ["network.bin", "network.xml", "sha256"]
+    assert sorted(path.name for path in cache.glob("*/*")) == ["network.bin", "network.xml", "record.json"]
     assert len(list(cache.iterdir())) == 2, "nothing is left behind"
 
 
@@ -99,14 +102,69 @@ def test_what_is_whole_but_cannot_be_read_is_converted_again(options, cache):
     first = load_engine(options).top(PIXELS, 3)
     (network,) = cache.glob("*/*.xml")
     network.write_text("<net/>")
-    (network.parent / "sha256").write_text(engines._checksum(network.parent))
+    record = json.loads((network.parent / "record.json").read_text())
+    record["sha256"] = engines._checksum(network.parent)
+    (network.parent / "record.json").write_text(json.dumps(record))
     assert load_engine(options).top(PIXELS, 3)[1].tolist() == first[1].tolist()
 
 
 def test_other_weights_are_never_taken_for_these(options, cache, tmp_path):
-    load_engine(options)
-    load_engine(options, str(tmp_path / "afd.safetensors"))
+    module = tmp_path / "afd.safetensors"
+    plain, dedrifted = load_engine(options), load_engine(options, str(module))
     assert len(list(cache.glob("*/*.xml"))) == 2
+    assert (plain.about.method, dedrifted.about.method) == ("none", "afd")
+    assert (plain.added_macs(), plain.added_parameters()) == (0, 0) and dedrifted.added_macs() > 0
+    (tmp_path / "fct.safetensors").replace(module)  # another file under the same name
+    assert load_engine(options, str(module)).about.method == "fct"
+    save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), options.backbone_checkpoint)
+    assert load_engine(options).about.backbone_sha256 != plain.about.backbone_sha256
+    options.backbone_checkpoint.unlink()
+    with pytest.raises(BadCheckpoint, match="There is no file"):
+        load_engine(options)
+
+
+def test_a_module_that_has_come_since_is_found(options, cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(classifier, "SHIPPED", (tmp_path / "shipped",))
+    assert load_engine(options, "auto").about.method == "none"
+    (tmp_path / "shipped").mkdir()
+    (tmp_path / "afd.safetensors").replace(tmp_path / "shipped" / "test_resnet.safetensors")
+    for _ in range(2):
+        assert load_engine(options, "auto").about.method == "afd"
+
+
+@pytest.mark.parametrize("weights", ["none", "afd", "fct"])
+def test_what_is_in_the_cache_is_known_without_torch(options, tmp_path, cache, weights):
+    """Nor timm: both take seconds to import."""
+    weights = weights if weights == "none" else str(tmp_path / f"{weights}.safetensors")
+    expected = load_classifier(options, weights)
+    load_engine(options, weights)
+    code = (
+        "import json, sys\nfrom pathlib import Path\nfrom afdcli import engines, inference, evaluation, report\n"
+        "from afdcli.options import ModelOptions\n"
+        f"engines.CACHE = Path({str(cache)!r})\n"
+        f"options = ModelOptions('test_resnet', Path({str(options.backbone_checkpoint)!r}), 'cpu')\n"
+        f"one = engines.load_engine(options, {weights!r})\n"
+        "print(json.dumps([one.engine, one.about.to_json(), one.added_parameters(), one.added_macs()]))\n"
+        "print({'torch', 'timm', 'torchvision'} & set(sys.modules))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    about, imported = shown.splitlines()
+    counts = [expected.added_parameters(), expected.added_macs()]
+    assert json.loads(about) == ["openvino", json.loads(json.dumps(expected.about.to_json())), *counts]
+    assert imported == "set()"
+
+
+def test_what_has_not_been_used_for_longest_goes_first(options, cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(engines, "KEPT", 2)
+    for age, weights in ((200, "none"), (100, str(tmp_path / "afd.safetensors"))):
+        before = set(cache.iterdir())
+        load_engine(options, weights)
+        (folder,) = set(cache.iterdir()) - before
+        os.utime(folder, (time.time() - age,) * 2)
+    load_engine(options)
+    load_engine(options, str(tmp_path / "fct.safetensors"))
+    methods = {json.loads(record.read_text())["about"]["method"] for record in cache.glob("*/record.json")}
+    assert methods == {"none", "fct"}
 
 
 def test_without_a_cache_that_can_be_written_it_works_as_well(options, tmp_path, monkeypatch):
@@ -116,7 +174,7 @@ def test_without_a_cache_that_can_be_written_it_works_as_well(options, tmp_path,
 
 
 def test_an_engine_that_is_not_there_is_refused_and_auto_does_without(options, monkeypatch):
-    monkeypatch.setattr(graphs, "find_spec", lambda _: None)
+    monkeypatch.setattr(runtimes, "find_spec", lambda _: None)
     with pytest.raises(WrongUse, match="pip install openvino"):
         load_engine(options)
     with pytest.raises(WrongUse, match=r"pip install 'afd-dedrift\[onnx\]'"):
@@ -143,7 +201,7 @@ def test_bfloat16_where_an_engine_does_not_have_it(options, monkeypatch):
     with pytest.raises(WrongUse, match="Use --engine torch"):
         load_engine(replace(half, engine="onnxruntime"))
     monkeypatch.setitem(
-        graphs.FORMATS, "openvino", replace(graphs.FORMATS["openvino"], computes=lambda name: name == "float32")
+        runtimes.FORMATS, "openvino", replace(runtimes.FORMATS["openvino"], computes=lambda name: name == "float32")
     )
     assert isinstance(load_engine(replace(half, engine="auto")), DedriftedClassifier)
     with pytest.raises(WrongUse, match="--precision must be one of float32, bfloat16"):
@@ -152,7 +210,7 @@ def test_bfloat16_where_an_engine_does_not_have_it(options, monkeypatch):
 
 def test_openvino_reports_its_use_to_nobody():
     code = (
-        "import sys\nfrom afdcli import graphs\ngraphs._import_openvino()\n"
+        "import sys\nfrom afdcli import runtimes\nruntimes.import_openvino()\n"
         "print([name for name in sys.modules if 'openvino_telemetry' in name and sys.modules[name]])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

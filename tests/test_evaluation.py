@@ -440,7 +440,7 @@ def test_rows_are_written_with_a_record_of_how_they_were_made(labelled, tmp_path
     assert found["command"]
     assert {"torch", "timm", "pillow", "jpeg"} <= found["versions"].keys()
     assert found["settings"]["seed"] == 3
-    assert found["settings"]["backbone_sha256"] == run.backbone.fingerprint
+    assert found["settings"]["backbone_sha256"] == evaluation.load_engine().about.backbone_sha256
 
 
 def test_on_real_photos_accuracy_is_sane_and_compression_costs_some(monkeypatch, real_classifier, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import timm
 import torch
 
-from afdcli import exporting, graphs
+from afdcli import exporting, runtimes
 from afdcli.errors import NotTheSame, OutputRefused, WrongUse
 from afdcli.exporting import export
 from afdcli.images import read_rgb
@@ -50,7 +50,8 @@ def test_a_file_gives_what_the_classifier_gives_and_tells_how(options, tmp_path,
     about = described(output)
     assert about["backbone"] == "test_resnet" and about["method"] == "afd" and about["config"]["folded"]
     assert about["preprocessing"]["size"] == 160 and about["preprocessing"]["interpolation"] == "bilinear"
-    assert about["classes"] == [str(number) for number in range(8)] and about["inputs"] == ["pixels"]
+    assert about["classes"] == [str(number) for number in range(8)]
+    assert (about["inputs"], about["outputs"]) == (["pixels"], ["probabilities", "drift"])
 
 
 def test_without_a_module_it_is_timms_own_network(options, tmp_path, photos):
@@ -65,11 +66,13 @@ def test_without_a_module_it_is_timms_own_network(options, tmp_path, photos):
     pixels = np.asarray(timm.data.create_transform(**{**config, "mean": (0,) * 3, "std": (1,) * 3})(photo))
     pixels = np.round(255 * pixels).astype(np.uint8).transpose(1, 2, 0)[None]
     assert pixels.shape == (1, size, size, 3)
-    np.testing.assert_allclose(graphs.FORMATS["onnx"].load(options.output, "float32")([pixels])[0], expected, atol=1e-5)
+    np.testing.assert_allclose(
+        runtimes.FORMATS["onnx"].load(options.output, "float32")([pixels])[0], expected, atol=1e-5
+    )
 
 
 def test_what_differs_is_not_written(options, monkeypatch):
-    wrong = replace(graphs.FORMATS["onnx"], load=lambda *_: lambda inputs: [np.full((1, 8), 0.125, np.float32)])
+    wrong = replace(runtimes.FORMATS["onnx"], load=lambda *_: lambda inputs: [np.full((1, 8), 0.125, np.float32)])
     monkeypatch.setitem(exporting.FORMATS, "onnx", wrong)
     with pytest.raises(NotTheSame, match="Nothing was written"):
         export(options)
@@ -86,6 +89,6 @@ def test_refusals_say_what_to_do(options, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     with pytest.raises(WrongUse, match="is a photo that can be read"):
         export(replace(options, photos=(str(tmp_path / "empty"),)))
-    monkeypatch.setattr(graphs, "find_spec", lambda _: None)
+    monkeypatch.setattr(runtimes, "find_spec", lambda _: None)
     with pytest.raises(WrongUse, match=r"pip install 'afd-dedrift\[onnx\]'"):
         export(options)

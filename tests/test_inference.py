@@ -83,7 +83,7 @@ def predict(classifier, inputs, batch_size=32, **others):
     """Rows, without any file being written."""
     asked = options(inputs, "unused.csv", batch_size, **others)
     batches = classify(find_images(asked.inputs), classifier, asked)
-    names = columns(asked.topk, classifier.module)
+    names = columns(asked.topk, classifier.about)
     return [prediction.row(names) for batch in batches for prediction in batch]
 
 
@@ -136,8 +136,8 @@ def test_a_batch_of_bad_files_only_is_fine(classifier, mixed):
 
 def test_rows_have_the_columns_and_types_announced(tiny, mixed):
     for row in predict(tiny, mixed, topk=2):
-        assert list(row) == list(columns(2, None))
-        assert all(value is None or type(value) is columns(2, None)[name] for name, value in row.items())
+        assert list(row) == list(columns(2, tiny.about))
+        assert all(value is None or type(value) is columns(2, tiny.about)[name] for name, value in row.items())
 
 
 def test_the_facts_of_a_file_are_in_its_row(tiny, mixed):
@@ -185,7 +185,7 @@ def test_exif_orientation_is_applied_or_ignored_as_asked(classifier, tmp_path):
     assert applied["prob_1"] != ignored["prob_1"]
 
 
-def test_topk_beyond_the_number_of_classes_gives_all_classes(tmp_path, mixed):
+def test_topk_beyond_the_number_of_classes_gives_all_classes(tiny, tmp_path, mixed):
     torch.manual_seed(0)
     state = timm.create_model("test_vit", num_classes=3).state_dict()
     save_file(state, tmp_path / "three.safetensors", {"labels": json.dumps(["ant", "bee", "cat"])})
@@ -197,7 +197,7 @@ def test_topk_beyond_the_number_of_classes_gives_all_classes(tmp_path, mixed):
         workers=0,
     )
     rows = list(Classification(asked).rows())
-    assert list(rows[0]) == list(columns(3, None))
+    assert list(rows[0]) == list(columns(3, tiny.about))
     assert {rows[0][f"label_{rank}"] for rank in (1, 2, 3)} == {"ant", "bee", "cat"}
     assert [json.loads(line) for line in asked.output.read_text().splitlines()] == rows
 
@@ -304,4 +304,4 @@ def test_the_settings_of_a_run_are_in_its_record(loaded_once, tiny, mixed, tmp_p
     found = json.loads((tmp_path / "rows.csv.json").read_text())
     assert found["program"] == "afd classify"
     assert found["settings"]["backbone"] == "test_resnet"
-    assert found["settings"]["backbone_sha256"] == tiny.backbone.fingerprint
+    assert found["settings"]["backbone_sha256"] == tiny.about.backbone_sha256

@@ -1,5 +1,7 @@
 """What is said in a terminal and in a pipe, and the exit codes."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from afdcli import report
@@ -119,16 +121,20 @@ def test_a_table_has_a_cell_for_everything(capsys):
     assert lines[2:] == [["jpeg", "10"], [r"cl[b]ean\n"]]
 
 
+def a_classifier(method):
+    return SimpleNamespace(engine="openvino", about=SimpleNamespace(backbone="some_backbone", method=method))
+
+
 def test_a_summary_takes_rows_of_an_earlier_run_whose_values_are_text(capsys):
     summary = report.ClassifySummary(ClassifyOptions(("photos",)), 3)
     row = {"path": "a.jpg", "status": "ok", "quality": 75, "label_1": "tabby, tabby cat", "prob_1": 0.5}
     summary.add(row)
     summary.add({**row, "path": "b.png", "quality": "", "prob_1": "0.25"})
     summary.add({**row, "path": "c.jpg", "quality": "25", "status": "error"})
-    summary.show("some_backbone", True, 1.5)
+    summary.show(a_classifier("afd"), 1.5)
     shown = capsys.readouterr().out
     assert "2 of 3 photos in 1.5 s" in shown
-    assert "some_backbone, with a de-drifting module" in shown
+    assert "some_backbone, with a de-drifting module" in shown and "openvino" in shown
     assert "quality 25 to 75" in shown
     assert "(could not be read)" in shown
     assert "0.25" in shown
@@ -139,7 +145,7 @@ def test_a_summary_of_many_photos_shows_none_of_them(capsys):
     summary = report.ClassifySummary(ClassifyOptions(("photos",)), 1000)
     for number in range(1000):
         summary.add({"path": f"{number}.jpg", "status": "ok", "quality": None, "label_1": "tabby", "prob_1": 0.5})
-    summary.show("some_backbone", False, 10)
+    summary.show(a_classifier("none"), 10)
     shown = capsys.readouterr().out
     assert "1,000 of 1,000 photos" in shown
     assert "some_backbone, no de-drifting module" in shown
