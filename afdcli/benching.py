@@ -16,7 +16,7 @@ from afdcli.errors import WrongUse
 from afdcli.files import Source, expand_inputs, find_images
 from afdcli.inference import classify
 from afdcli.options import BenchOptions, ClassifyOptions
-from afdcli.parallel import ordered_map
+from afdcli.parallel import ordered_map, threaded_map
 from afdcli.samples import decode_only, load_sample, read_some
 
 WARM_UP = 1.0
@@ -62,7 +62,8 @@ def bench(options: BenchOptions) -> Iterator[Rate]:
         done = ordered_map(function, cycle(sources), workers=options.workers, ahead=ahead, crashed=lambda _: None)
         yield Rate(part, "", "", _rate((1 for _ in done), options.seconds))
     for (name, weights), engine in engines.items():
-        counts = (len(engine.top(batch, 5)[0]) for _ in cycle([None]))
+        tops = threaded_map(partial(engine.top, k=5), cycle([batch]), engine.lanes)
+        counts = (len(index) for index, *_ in tops)
         yield Rate("inference", name, weights, _rate(counts, options.seconds))
     settings = ClassifyOptions(options.photos, model=options.model, read=options.read, workers=options.workers)
     for (name, weights), engine in engines.items():

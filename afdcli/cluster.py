@@ -10,13 +10,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, TypeVar
 
 from afdcli.errors import AfdError, WrongUse
 from afdcli.machine import reuse_memory, use_all_processors
 from afdcli.options import default_workers
-from afdcli.parallel import ordered_map
+from afdcli.parallel import in_parts, ordered_map
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -75,12 +75,6 @@ def ray_map_parts(
     """As `ray_map`, but workers get `PART` items at once, whole batches of `together`, each giving several results."""
     size = max(PART // together, 1) * together
     return chain.from_iterable(ray_map(make, in_parts(items, size)))
-
-
-def in_parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """`items`, so many at a time; the last part may be short."""
-    items = iter(items)
-    return iter(lambda: list(islice(items, size)), [])
 
 
 def _ordered(ray: Any, workers: list[Any], items: Iterator[Item]) -> Iterator[Any]:

@@ -47,6 +47,10 @@ class Engine(Protocol):
         """`torch`, or a key of `COMPILED`."""
 
     @property
+    def lanes(self) -> int:
+        """See `Format.lanes`."""
+
+    @property
     def about(self) -> Description:
         """What it is."""
 
@@ -67,6 +71,7 @@ class CompiledClassifier:
     """A `DedriftedClassifier` in a runtime that compiles it: faster on a processor; in float32, equal to about 1e-6."""
 
     engine: str
+    lanes: int
     about: Description
     parameters: int
     macs: int
@@ -169,8 +174,10 @@ def _cached(folder: Path, engine: str, precision: str) -> CompiledClassifier | N
 
 def _load(folder: Path, engine: str, precision: str) -> CompiledClassifier:
     record = json.loads((folder / RECORD).read_bytes())
-    run = FORMATS[COMPILED[engine]].load(folder / _file(engine), precision)
-    return CompiledClassifier(engine, Description.from_json(record["about"]), record["parameters"], record["macs"], run)
+    format_ = FORMATS[COMPILED[engine]]
+    about = Description.from_json(record["about"])
+    run = format_.load(folder / _file(engine), precision)
+    return CompiledClassifier(engine, format_.lanes, about, record["parameters"], record["macs"], run)
 
 
 def _file(engine: str) -> str:

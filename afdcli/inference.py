@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from afdcli.engines import Engine, load_engine
 from afdcli.errors import OutputRefused, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
 from afdcli.options import ClassifyOptions, default_workers
-from afdcli.parallel import CRASHED, ordered_map
+from afdcli.parallel import CRASHED, in_parts, ordered_map, threaded_map
 from afdcli.results import ResultFile, Row, record
 from afdcli.samples import Sample, load_sample
 
@@ -164,8 +163,8 @@ def classify(sources: Iterable[Source], classifier: Engine, options: ClassifyOpt
         ahead=2 * options.model.batch_size,  # While the network works on one batch, the next gets ready.
         crashed=partial(Sample, error=CRASHED),
     )
-    while batch := list(islice(samples, options.model.batch_size)):
-        yield _predict(batch, classifier, options.topk)
+    batches = in_parts(samples, options.model.batch_size)
+    return threaded_map(partial(_predict, classifier=classifier, topk=options.topk), batches, classifier.lanes)
 
 
 def _predict(batch: list[Sample], classifier: Engine, topk: int) -> list[Prediction]:

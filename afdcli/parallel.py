@@ -1,4 +1,4 @@
-"""Work on many files in several processes, in order, in little memory, and unharmed by a file that kills a decoder."""
+"""Work on many files at once, in order, in little memory, and unharmed by a file that kills a decoder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import TypeVar
@@ -71,6 +71,24 @@ def ordered_map(
                 waiting.appendleft((rest, _submit(pool, function, rest)))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def threaded_map(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
+    """`function` of each item, in order, worked out by `threads` threads while the caller is busy with what is done."""
+    with ThreadPoolExecutor(threads) as pool:
+        running: deque[Future[Result]] = deque()
+        for item in items:
+            running.append(pool.submit(function, item))
+            if len(running) > threads:
+                yield running.popleft().result()
+        for last in running:
+            yield last.result()
+
+
+def in_parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """`items`, so many at a time; the last part may be short."""
+    items = iter(items)
+    return iter(lambda: list(islice(items, size)), [])
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

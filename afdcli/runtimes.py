@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,8 @@ class Format:
     """On the processor, in a precision that it `computes`."""
     computes: Callable[[str], bool]
     """Whether it runs in this precision here, see `ModelOptions`."""
+    lanes: int = 1
+    """Batches that keep it busy: with 2, the next one's beginning runs beside the end of one."""
 
     def is_installed(self) -> bool:
         """Whether all packages are."""
@@ -64,19 +68,25 @@ def _load_openvino(path: Path, precision: str) -> Run:
     settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "THROUGHPUT"}
     # Streams of few images each: what one layer leaves is still in the processor's cache for the next, and no core
     # waits for another that is busy decoding.
-    streams = openvino.AsyncInferQueue(core.compile_model(core.read_model(path), "CPU", settings))
+    network = core.compile_model(core.read_model(path), "CPU", settings)
+    count = network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+    streams, requests = ThreadPoolExecutor(count), SimpleQueue[Any]()
+    for _ in range(count):
+        requests.put(network.create_infer_request())
+
+    def infer(inputs: list[np.ndarray]) -> list[np.ndarray]:
+        request = requests.get()
+        try:
+            request.infer(inputs)
+            return [output.data.copy() for output in request.output_tensors]
+        finally:
+            requests.put(request)
 
     def run(inputs: list[np.ndarray]) -> list[np.ndarray]:
-        count = len(inputs[0])
-        together = max(1, min(TOGETHER, count // len(streams)))
-        parts: dict[int, list[np.ndarray]] = {}
-        streams.set_callback(
-            lambda request, begin: parts.update({begin: [one.data.copy() for one in request.output_tensors]})
-        )
-        for begin in range(0, count, together):
-            streams.start_async([one[begin : begin + together] for one in inputs], begin)
-        streams.wait_all()
-        return [np.concatenate(outputs) for outputs in zip(*(parts[begin] for begin in sorted(parts)), strict=True)]
+        together = max(1, min(TOGETHER, len(inputs[0]) // count))
+        begins = range(0, len(inputs[0]), together)
+        parts = streams.map(infer, [[one[begin : begin + together] for one in inputs] for begin in begins])
+        return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
     return run
 
@@ -102,7 +112,7 @@ def _load_onnx(path: Path, _: str) -> Run:
 
 
 FORMATS = {  # the names are those of `options.EXPORT_ENDINGS`
-    "openvino": Format(("openvino",), "openvino", _load_openvino, _openvino_computes),
+    "openvino": Format(("openvino",), "openvino", _load_openvino, _openvino_computes, lanes=2),
     "onnx": Format(("onnx", "onnxruntime", "onnxscript"), "'afd-dedrift[onnx]'", _load_onnx, _only_float32),
     "pt2": Format(("torch",), "torch", _load_pt2, _only_float32),
 }
