@@ -30,7 +30,7 @@ class DedriftedClassifier(nn.Module):
     """A frozen backbone with, or without, a module that undoes what compression did, see `Remedy`."""
 
     engine = "torch"
-    lanes = 1
+    lanes = 0
     mean: Tensor
     std: Tensor
 

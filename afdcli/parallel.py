@@ -74,7 +74,13 @@ def ordered_map(
 
 
 def threaded_map(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """`function` of each item, in order, worked out by `threads` threads while the caller is busy with what is done."""
+    """`function` of each item, in order, worked out by `threads` threads while the caller is busy with what is done.
+
+    With 0, all is done by the caller: so it must be with torch, which in other threads gets fresh memory all the time.
+    """
+    if threads == 0:
+        yield from map(function, items)
+        return
     with ThreadPoolExecutor(threads) as pool:
         running: deque[Future[Result]] = deque()
         for item in items:

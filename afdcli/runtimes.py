@@ -35,7 +35,8 @@ class Format:
     computes: Callable[[str], bool]
     """Whether it runs in this precision here, see `ModelOptions`."""
     lanes: int = 1
-    """Batches that keep it busy: with 2, the next one's beginning runs beside the end of one."""
+    """Threads that keep it busy: with two, the beginning of a batch runs beside the end of the last one. With none, it
+    runs in the main thread."""
 
     def is_installed(self) -> bool:
         """Whether all packages are."""

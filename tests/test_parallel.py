@@ -1,15 +1,16 @@
-"""Several processes: the order kept, little taken in advance, and one that dies costs one item."""
+"""Several processes, or threads: the order kept, little taken in advance, and one that dies costs one item."""
 
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from afdcli.parallel import CRASHED, ordered_map
+from afdcli.parallel import CRASHED, ordered_map, threaded_map
 
 # What workers do. They find these by name, so each is a function of the module.
 
@@ -212,3 +213,27 @@ except KeyboardInterrupt:
     output, noise = run(program).communicate(timeout=60)
     assert output.split() == ["0.5", "0.5", "stopped"]
     assert noise == ""
+
+
+@pytest.mark.parametrize("threads", [0, 1, 2])
+def test_threads_give_results_in_order_and_take_few_items_before_their_turn(threads):
+    taken = []
+    results = threaded_map(lambda number: -number, (taken.append(number) or number for number in range(9)), threads)
+    assert next(results) == 0
+    assert len(taken) == threads + 1
+    assert list(results) == [-number for number in range(1, 9)]
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_what_a_thread_raises_is_raised_in_its_turn(threads):
+    results = threaded_map(lambda number: 1 // (2 - number), range(5), threads)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_threads_work_while_the_caller_does():
+    began = threading.Event()
+    results = threaded_map(lambda number: began.set() if number == 1 else None, range(3), 1)
+    next(results)
+    assert began.wait(10)
