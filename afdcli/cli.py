@@ -103,7 +103,7 @@ def main() -> None:
 def classify(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="PATH", help="Folders, files or patterns; - reads a list.", show_default=False),
+        typer.Argument(metavar="PATH", help="Folders, files, patterns or URIs; - reads a list.", show_default=False),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A .csv, .jsonl or .parquet file.")
@@ -167,7 +167,7 @@ def _classify(options: ClassifyOptions, quiet: bool) -> int:
 
 @app.command()
 def evaluate(
-    dataset: Annotated[Path, typer.Argument(help="One folder a class, or photos without labels.", show_default=False)],
+    dataset: Annotated[str, typer.Argument(help="One folder a class, or photos without labels.", show_default=False)],
     preset: Annotated[
         str, typer.Option(help="A protocol: imagenet-c, multi, avif or photos; the flags below go before it.")
     ] = "",
@@ -250,7 +250,7 @@ def _evaluate(options: EvaluateOptions, quiet: bool) -> int:
 @app.command()
 def degrade(
     source: Annotated[
-        Path, typer.Argument(metavar="SRC", help="A folder of photos, or one photo.", show_default=False)
+        str, typer.Argument(metavar="SRC", help="A folder or URI of photos, or one photo.", show_default=False)
     ],
     destination: Annotated[Path, typer.Argument(metavar="DST", help="Where the copies go.", show_default=False)],
     qf: Annotated[list[int], typer.Option(help="JPEG quality factor; may be repeated.", show_default=False)] = [],  # noqa: B006
@@ -303,7 +303,7 @@ def _degrade(options: DegradeOptions, quiet: bool) -> int:
 @app.command()
 def train(
     photos: Annotated[
-        list[str], typer.Argument(metavar="PHOTOS", help="Folders, files or patterns.", show_default=False)
+        list[str], typer.Argument(metavar="PHOTOS", help="Folders, files, patterns or URIs.", show_default=False)
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="A .safetensors file.")] = TrainOptions.output,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
@@ -419,7 +419,7 @@ def fuse(
 @app.command()
 def bench(
     photos: Annotated[
-        list[str], typer.Argument(metavar="PHOTOS", help="Folders, files or patterns.", show_default=False)
+        list[str], typer.Argument(metavar="PHOTOS", help="Folders, files, patterns or URIs.", show_default=False)
     ],
     seconds: Annotated[float, typer.Option(help="How long each part is measured.")] = BenchOptions.seconds,
     backbone: Backbone = DEFAULT_BACKBONE,

@@ -21,7 +21,7 @@ from typing import Any
 
 from PIL import Image
 
-from afdcli import codecs, results
+from afdcli import codecs, remote, results
 from afdcli.cluster import OnAMachine, ray_map_parts
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.files import Source, expand_inputs, find_images, printable
@@ -125,7 +125,7 @@ class Degrading:
 
 
 def _check_folder(options: DegradeOptions, degradation: Degradation) -> None:
-    source, folder = options.source.resolve(), (options.destination / degradation.name).resolve()
+    source, folder = Path(options.source).resolve(), (options.destination / degradation.name).resolve()
     if folder == source or folder in source.parents or source in folder.parents:
         raise OutputRefused(f"'{folder}' and the photos in '{options.source}' overlap. Choose another destination.")
     if folder.exists() and results.read_record(_manifest_path(options, degradation)) is None:
@@ -254,7 +254,8 @@ def _copy_name(source: Source, codec: str) -> str:
     if os.path.splitext(source.name)[1].lower() in codecs.CODECS[codec].endings:
         return source.name
     added = codecs.CODECS[codec].endings[0]
-    while os.path.lexists(source.path + added):
+    exists = remote.exists if remote.is_uri(source.path) else os.path.lexists
+    while exists(source.path + added):
         added += codecs.CODECS[codec].endings[0]
     return source.name + added
 

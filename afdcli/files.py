@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from afdcli.errors import WrongUse
+from afdcli import remote
+from afdcli.errors import UnreadableImage, WrongUse
 
 _IMAGE_NAMES = (
     "jpg jpeg jpe jfif mpo png apng webp avif avifs gif bmp dib tif tiff ppm pgm pbm pnm jp2 j2k jpx jxl heic heif hif"
@@ -22,7 +23,7 @@ class Source:
     """One input."""
 
     path: str
-    """For opening. Bytes that are no UTF-8 are kept as surrogates (`os.fsdecode`)."""
+    """For opening: a path, where bytes that are no UTF-8 are kept as surrogates (`os.fsdecode`); or a URI."""
     name: str
     """For showing: relative to the folder given, with `/` between folders on every system."""
     error: str = ""
@@ -30,7 +31,7 @@ class Source:
 
 
 def expand_inputs(inputs: Sequence[str]) -> list[str]:
-    """The folders and files that `inputs` names: patterns matched, `-` replaced by the list on standard input.
+    """The folders, files and URIs that `inputs` names: patterns matched, `-` replaced by the list on standard input.
 
     The list is split at NULs if it has any (`find -print0`), else at line ends. What the list names may be missing,
     and will be reported as such in its place; a missing argument is more likely a typing error.
@@ -46,6 +47,8 @@ def expand_inputs(inputs: Sequence[str]) -> list[str]:
             paths += [os.fsdecode(line) for line in lines if line]
         elif os.path.lexists(text):
             paths.append(text)
+        elif remote.is_uri(text):
+            paths += remote.expand(text)
         elif glob.has_magic(text):
             matches = sorted(glob.glob(text, recursive=True))
             if not matches:
@@ -65,8 +68,11 @@ def find_images(paths: Sequence[str]) -> Iterator[Source]:
     """
     alone = len(paths) == 1
     for path in paths:
+        prefix = "" if alone else path.rstrip("/") + "/"
         if os.path.isdir(path):
-            yield from _search(_Folder(path, "" if alone else path.rstrip("/") + "/"))
+            yield from _search(_Folder(path, prefix))
+        elif remote.is_uri(path) and not _is_image(path):
+            yield from _search_remote(path, prefix)
         else:
             yield Source(path, os.path.basename(path) if alone else path)
 
@@ -120,6 +126,22 @@ def _entries(folder: _Folder) -> Iterator[Source | _Folder]:
             yield replace(source, error="symbolic link to a folder that contains it")
         else:
             yield _Folder(source.path, source.name + "/", (*folder.parents, here))
+
+
+def _search_remote(uri: str, prefix: str) -> Iterator[Source]:
+    """The images below `uri`, as in `_search`; or the one file that it is."""
+    try:
+        found = list(remote.entries(uri))
+    except UnreadableImage as error:
+        yield Source(uri, prefix.rstrip("/") or uri, str(error))
+        return
+    for path, name, is_folder in found:
+        if path == uri:
+            yield Source(uri, prefix.rstrip("/") or name)
+        elif is_folder and not name.startswith("."):
+            yield from _search_remote(path, prefix + name + "/")
+        elif _is_image(name) and not name.startswith("."):
+            yield Source(path, prefix + name)
 
 
 def _is_image(name: str) -> bool:

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from afdcli import codecs
+from afdcli import codecs, remote
 from afdcli.errors import UnreadableImage
 from afdcli.options import ReadOptions
 
@@ -81,11 +81,15 @@ def read_rgb(path: str, options: ReadOptions, least: int | None = None) -> Photo
 
 
 def read_file(path: str) -> bytes:
-    """The bytes of the file at `path`.
+    """The bytes of the file at `path`, which may be a URI.
 
     Raises:
         UnreadableImage: there are none to be had.
     """
+    if remote.is_uri(path) and not os.path.lexists(path):
+        if data := remote.read(path):
+            return data
+        raise UnreadableImage("the file is empty")
     try:
         status = os.stat(path)
         if stat.S_ISREG(status.st_mode) and status.st_size > 0:

@@ -162,7 +162,7 @@ class ClassifyOptions:
     """`afd classify`."""
 
     inputs: tuple[str, ...]
-    """Folders (searched recursively), files and glob patterns; `-` reads a list of them from standard input."""
+    """Folders (searched recursively), files, glob patterns and URIs; `-` reads a list of them from standard input."""
     output: Path = Path("predictions.csv")
     """Where the rows go; the ending chooses CSV, JSON Lines or Parquet."""
     topk: int = 5
@@ -194,8 +194,8 @@ class ClassifyOptions:
 class EvaluateOptions:
     """`afd evaluate`."""
 
-    dataset: Path
-    """A folder with one folder a class, named by WordNet id, label or index; or unlabelled photos."""
+    dataset: Path | str
+    """A folder, or a URI, with one folder a class, named by WordNet id, label or index; or unlabelled photos."""
     output: Path = Path("accuracy.csv")
     levels: tuple[Compression, ...] = ()
     """The damage to measure, each level a row. The undamaged photos are always the first row."""
@@ -424,8 +424,8 @@ class ExplainOptions:
 class DegradeOptions:
     """`afd degrade`."""
 
-    source: Path
-    """A folder (searched recursively) or one file. Never written to."""
+    source: Path | str
+    """A folder (searched recursively), one file, or a URI. Never written to."""
     destination: Path
     """Gets one folder and one manifest for each degradation."""
     degradations: tuple[Degradation, ...]
