@@ -181,14 +181,15 @@ def encode(image: Image.Image, compression: Compression) -> bytes:
         UnreadableImage: the codec cannot hold it, for instance because a side is longer than 65,535 pixels.
     """
     buffer = io.BytesIO()
-    bare = image.copy()
-    bare.info.clear()  # Pillow would write some metadata of its own accord.
+    codec, info = CODECS[compression.codec], image.info
+    image.info = {}  # Pillow would write some metadata of its own accord.
     try:
-        codec = CODECS[compression.codec]
-        bare.save(buffer, format=codec.format, **codec.save(compression))
+        image.save(buffer, format=codec.format, **codec.save(compression))
     except (OSError, ValueError, RuntimeError) as error:
         size = f"{image.width} x {image.height}"
         raise UnreadableImage(f"cannot be saved as {compression.codec.upper()} at {size} pixels: {error}") from None
+    finally:
+        image.info = info
     return buffer.getvalue()
 
 
@@ -197,13 +198,20 @@ def decode(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data)).convert("RGB")
 
 
-def degrade(image: Image.Image, degradation: Degradation, rng: np.random.Generator) -> bytes:
-    """The file that is left of `image` (mode RGB) after all passes of `degradation`.
+def degrade_photo(image: Image.Image, degradation: Degradation, seed: int, name: str) -> bytes:
+    """`degrade` the photo called `name`: with the same `seed` always to the same file."""
+    draws = len(degradation.chain) > 1
+    return degrade(image, degradation, rng_for(seed, name, degradation.name) if draws else None)
+
+
+def degrade(image: Image.Image, degradation: Degradation, rng: np.random.Generator | None) -> bytes:
+    """The file that is left of `image` (mode RGB) after all passes of `degradation`. A single pass draws nothing.
 
     Every earlier pass is decoded again, as a site that re-saves an upload does. With `shift`, each earlier pass has its
     blocks at an offset of its own: the image is padded at the top and left by repeating its edge, saved, and cut back.
     """
     for choices in degradation.chain[:-1]:
+        assert rng is not None
         compression = choices[rng.integers(len(choices))]
         left, top = _grid_offset(rng) if degradation.shift else (0, 0)
         padded = Image.fromarray(np.pad(np.asarray(image), ((top, 0), (left, 0), (0, 0)), mode="edge"))

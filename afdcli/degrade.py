@@ -217,23 +217,22 @@ def _is_verified(row: Row, degradation: Degradation, source: Source, digest: str
 
 
 def _save(image: Image.Image, degradation: Degradation, source: Source, digest: str, options: DegradeOptions) -> Row:
-    data = codecs.degrade(image, degradation, codecs.rng_for(options.seed, source.name, degradation.name))
-    folder = options.destination / degradation.name
+    data = codecs.degrade_photo(image, degradation, options.seed, source.name)
     name = _copy_name(source, degradation.last.codec)
-    written = folder / PARTIAL / str(os.getpid())
+    folder = os.path.join(options.destination, degradation.name)  # plain texts: paths as objects take a while
+    written, copy = os.path.join(folder, PARTIAL, str(os.getpid())), os.path.join(folder, name)
     try:
-        written.write_bytes(data)
+        with open(written, "wb") as file:  # noqa: PTH123
+            file.write(data)
         try:
-            written.replace(folder / name)
+            os.replace(written, copy)
         except FileNotFoundError:  # the first copy in its folder
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            written.replace(folder / name)
+            os.makedirs(os.path.dirname(copy), exist_ok=True)
+            os.replace(written, copy)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise UnreadableImage("the name of its copy would be too long") from None
-        raise OutputRefused(
-            f"'{folder / name}' cannot be written: {error.strerror}. Mend that and run again."
-        ) from None
+        raise OutputRefused(f"'{copy}' cannot be written: {error.strerror}. Mend that and run again.") from None
     return {
         **_row(source, degradation),
         "path": printable(f"{degradation.name}/{name}"),

@@ -117,8 +117,8 @@ def damage(
         image, clean = photo.image, preprocessing(photo.image)
         files = [read_file(path) for path in case.copies]
         for degradation in degradations:
-            rng = codecs.rng_for(options.seed, case.source.name, degradation.name)
-            files.append(codecs.degrade(clean if options.order == "crop-first" else image, degradation, rng))
+            undamaged = clean if options.order == "crop-first" else image
+            files.append(codecs.degrade_photo(undamaged, degradation, options.seed, case.source.name))
         views, sizes, qualities = [clean], [(len(data), image.width * image.height)], [photo.quality]
         for file, level in zip(files, levels, strict=True):
             copy = decode_rgb(file, ReadOptions())
