@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from afdcli import codecs, evaluation
+from afdcli import codecs, evaluation, samples
 from afdcli.classifier import load_classifier
 from afdcli.degrade import Degrading
 from afdcli.errors import OutputRefused, WrongUse
@@ -200,6 +201,29 @@ def test_classifiers_are_told_the_quality_in_each_files_tables(plain, monkeypatc
         list(Evaluation(EvaluateOptions(plain, levels=levels, order=order, model=CPU, workers=0)).photos())
     first = [quality for one in told for quality in one][:4]
     assert [first[0], first[1], first[3]] == [92.0, 7.0, 25.0] and math.isnan(first[2])
+
+
+@pytest.mark.parametrize("methods", [1, 3])
+@pytest.mark.parametrize("order", ["crop-first", "compress-first"])
+def test_each_photo_is_read_once_and_compressed_once_a_level_whatever_is_compared(
+    plain, monkeypatch, tmp_path, methods, order
+):
+    calls = Counter()
+
+    def counted(function):
+        def call(*args):
+            calls[function.__name__] += 1
+            return function(*args)
+
+        return call
+
+    for module, name in ((codecs, "encode"), (samples, "read_file"), (samples, "decode_rgb")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name)))
+    files = [tmp_path / f"{number}" for number in range(methods)]
+    for file in files:
+        file.touch()
+    evaluate(plain, 10, 25, weights=tuple(map(str, files)), order=order)
+    assert calls == {"read_file": PHOTOS, "encode": 2 * PHOTOS, "decode_rgb": 3 * PHOTOS}
 
 
 ROW = {
