@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -160,16 +161,30 @@ def _key(options: ModelOptions, weights: str, engine: str) -> str:
 
 
 def _cached(folder: Path, engine: str, precision: str) -> CompiledClassifier | None:
-    """What is in `folder`, if it is just as it was written, and what it was made from is as it was then."""
+    """What is in `folder`, if it can be used."""
+    if not _is_current(folder):
+        return None
+    with suppress(OSError):  # in a cache that may only be read
+        os.utime(folder)
+    try:
+        return _load(folder, engine, precision)
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError):  # whole, and yet wrong
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
+def _is_current(folder: Path) -> bool:
+    """Whether `folder` is just as it was written, and what it was made from is as it was then."""
     try:
         record = json.loads((folder / RECORD).read_bytes())
-        files = record["files"]
-        if not files or record["sha256"] != _checksum(folder) or any(_digest(path) != files[path] for path in files):
-            return None
-        os.utime(folder)
-        return _load(folder, engine, precision)
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError):  # not there, not afd's, or whole and yet wrong
-        return None
+        files = dict(record["files"])
+        return (
+            bool(files)
+            and record["sha256"] == _checksum(folder)
+            and all(_digest(path) == digest for path, digest in files.items())
+        )
+    except (OSError, ValueError, TypeError, KeyError):  # not there, or not afd's
+        return False
 
 
 def _load(folder: Path, engine: str, precision: str) -> CompiledClassifier:
@@ -203,10 +218,12 @@ def _convert(classifier: DedriftedClassifier, engine: str, folder: Path) -> Path
         "sha256": _checksum(fresh),
     }
     (fresh / RECORD).write_text(json.dumps(record))
-    shutil.rmtree(folder, ignore_errors=True)  # what is there is not of use
+    if _is_current(folder):  # another process was faster
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
     try:
         os.replace(fresh, folder)
-    except OSError:  # another process was faster, or there is no place
+    except OSError:  # another process was faster still, or there is no place
         return fresh
     _forget(folder.parent)
     return folder
