@@ -10,10 +10,19 @@ from PIL import Image
 from afdcli import remote
 from afdcli.degrade import Degrading
 from afdcli.errors import UnreadableImage, WrongUse
+from afdcli.evaluation import Evaluation
 from afdcli.files import expand_inputs, find_images
 from afdcli.images import read_file, read_rgb
 from afdcli.inference import Classification
-from afdcli.options import ClassifyOptions, Compression, Degradation, DegradeOptions, ModelOptions, ReadOptions
+from afdcli.options import (
+    ClassifyOptions,
+    Compression,
+    Degradation,
+    DegradeOptions,
+    EvaluateOptions,
+    ModelOptions,
+    ReadOptions,
+)
 
 
 @pytest.fixture
@@ -91,7 +100,7 @@ def test_a_file_here_may_look_like_a_uri(tmp_path, monkeypatch):
 
 def test_rows_and_copies_are_those_of_files_here(photos, dedrifted, tmp_path):
     """By processes of their own, which must open the store themselves."""
-    rows, copies = [], []
+    rows, copies, measured = [], [], []
     (photos / "a.jpg.png").write_bytes((photos / "a.jpg").read_bytes())
     for number, place in enumerate((str(photos), photos.as_uri())):
         model = ModelOptions("test_resnet", dedrifted[0], "cpu", engine="torch")
@@ -100,8 +109,12 @@ def test_rows_and_copies_are_those_of_files_here(photos, dedrifted, tmp_path):
         with output.open(newline="") as file:
             rows.append(list(csv.DictReader(file)))
         degradation = Degradation(((Compression("jpeg", 10),),))
+        evaluation = Evaluation(EvaluateOptions(place, levels=(degradation.last,), model=model, workers=1))
+        list(evaluation.photos())
+        measured.append(evaluation.rows())
         list(Degrading(DegradeOptions(place, tmp_path / f"copies{number}", (degradation,), workers=1)).copies())
         folder = tmp_path / f"copies{number}" / degradation.name
         copies.append({path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")})
     assert rows[0] == rows[1] and len(rows[0]) == 7
+    assert measured[0] == measured[1] and measured[0][1]["images"] == 7
     assert copies[0] == copies[1] and len(copies[0]) == 7
