@@ -156,7 +156,8 @@ def _key(options: ModelOptions, weights: str, engine: str) -> str:
     versions = {name: metadata.version(name) for name in packages}
     checkpoint = options.backbone_checkpoint and str(options.backbone_checkpoint.absolute())
     module = weights if weights in ("auto", "none") else str(Path(weights).absolute())
-    about = [CACHE_FORMAT, engine, options.backbone, checkpoint, module, versions]
+    here = str(Path(__file__).parent)  # Another copy of afd may come with other modules.
+    about = [CACHE_FORMAT, here, engine, options.backbone, checkpoint, module, versions]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
 

@@ -154,6 +154,14 @@ def test_what_is_in_the_cache_is_known_without_torch(options, tmp_path, cache, w
     assert imported == "set()"
 
 
+def test_two_copies_of_afd_do_not_share_what_they_converted(options, cache, tmp_path, monkeypatch):
+    """They may come with different modules."""
+    load_engine(options)
+    monkeypatch.setattr(engines, "__file__", str(tmp_path / "afdcli" / "engines.py"))
+    load_engine(options)
+    assert len(list(cache.iterdir())) == 2
+
+
 def test_what_has_not_been_used_for_longest_goes_first(options, cache, tmp_path, monkeypatch):
     monkeypatch.setattr(engines, "KEPT", 2)
     for age, weights in ((200, "none"), (100, str(tmp_path / "afd.safetensors"))):
