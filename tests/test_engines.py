@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,8 +148,9 @@ def test_what_is_in_the_cache_is_known_without_torch(options, tmp_path, cache, w
         "print(json.dumps([one.engine, one.about.to_json(), one.added_parameters(), one.added_macs()]))\n"
         "print({'torch', 'timm', 'torchvision'} & set(sys.modules))"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    about, imported = shown.splitlines()
+    same_copy = Path(engines.__file__).parents[1]
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=same_copy)
+    about, imported = run.stdout.splitlines()
     counts = [expected.added_parameters(), expected.added_macs()]
     assert json.loads(about) == ["openvino", json.loads(json.dumps(expected.about.to_json())), *counts]
     assert imported == "set()"
