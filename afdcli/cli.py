@@ -151,7 +151,7 @@ def _classify(options: ClassifyOptions, quiet: bool) -> int:
     from afdcli.machine import reuse_memory
 
     reuse_memory()
-    with report.busy("Loading the classifier; the first time takes a while ..."):
+    with report.busy():
         run = Classification(options)
     summary = report.ClassifySummary(options, run.total)
     with report.Tracker(run.total, "photos", quiet, already=run.already) as tracker:
@@ -234,7 +234,7 @@ def _evaluate(options: EvaluateOptions, quiet: bool) -> int:
     from afdcli.machine import reuse_memory
 
     reuse_memory()
-    with report.busy("Loading the classifier; the first time takes a while ..."):
+    with report.busy():
         run = Evaluation(options)
     with report.Tracker(len(run.cases), "photos", quiet) as tracker:
         for photo in run.photos():

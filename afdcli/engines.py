@@ -33,11 +33,11 @@ CACHE = platformdirs.user_cache_path("afd-dedrift")
 """Where converted classifiers are kept, a folder for each. What is there may be deleted at any time."""
 KEPT = 30
 """How many of them, those used last."""
-CACHE_FORMAT = 3
+CACHE_FORMAT = 4
 COMPILED = {"openvino": "openvino", "onnxruntime": "onnx"}
 """Engines that compile, the fastest first, and the format that each reads."""
 RECORD = "record.json"
-"""In each folder of the cache: what the classifier is, what it was made from, and the checksum of its files."""
+"""In each folder of the cache: what the classifier is, and checksums of its files and of those it was made from."""
 
 
 class Engine(Protocol):
@@ -107,16 +107,15 @@ def load_engine(options: ModelOptions, weights: str = "none") -> Engine:
         BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
     """
     engine = _choose(options)
+    if engine == "torch":
+        return _in_torch(options, weights)
     on_processor = options.device == "cpu" or (options.device == "auto" and not may_have_gpu())
     folder = CACHE / _key(options, weights, engine)
-    if engine != "torch" and on_processor and (cached := _cached(folder, engine, options.precision)):
+    if on_processor and (cached := _cached(folder, engine, options.precision)):
         return cached
-
-    from afdcli.classifier import load_classifier
-
-    classifier = load_classifier(options, weights)
-    if engine not in compiling_engines(classifier):
-        if engine == "torch" or options.engine == "auto":
+    classifier = _in_torch(options, weights)
+    if not _is_compilable(classifier):
+        if options.engine == "auto":
             return classifier
         raise WrongUse(f"{engine} runs neither on GPUs, nor networks from elsewhere. Use --engine torch.")
     # As it is in the cache, and so the same in every run: what was just converted may differ in the last bits.
@@ -126,9 +125,17 @@ def load_engine(options: ModelOptions, weights: str = "none") -> Engine:
 
 def compiling_engines(classifier: DedriftedClassifier) -> list[str]:
     """Those of `COMPILED` that are installed and can run `classifier`, the fastest first."""
-    if classifier.mean.device.type != "cpu" or not (classifier.module is None or classifier.module.compilable):
-        return []
-    return _installed_engines(classifier.precision)
+    return _installed_engines(classifier.precision) if _is_compilable(classifier) else []
+
+
+def _is_compilable(classifier: DedriftedClassifier) -> bool:
+    return classifier.mean.device.type == "cpu" and (classifier.module is None or classifier.module.compilable)
+
+
+def _in_torch(options: ModelOptions, weights: str) -> DedriftedClassifier:
+    from afdcli.classifier import load_classifier
+
+    return load_classifier(options, weights)
 
 
 def _installed_engines(precision: str) -> list[str]:
@@ -152,7 +159,7 @@ def _choose(options: ModelOptions) -> str:
 
 def _key(options: ModelOptions, weights: str, engine: str) -> str:
     """A name for what is asked for; whether the files are still the same is in the `RECORD`."""
-    packages = ("afd-dedrift", "torch", "timm", *(FORMATS[COMPILED[engine]].packages if engine in COMPILED else ()))
+    packages = ("afd-dedrift", "torch", "timm", *FORMATS[COMPILED[engine]].packages)
     versions = {name: metadata.version(name) for name in packages}
     checkpoint = options.backbone_checkpoint and str(options.backbone_checkpoint.absolute())
     module = weights if weights in ("auto", "none") else str(Path(weights).absolute())
@@ -179,11 +186,7 @@ def _is_current(folder: Path) -> bool:
     try:
         record = json.loads((folder / RECORD).read_bytes())
         files = dict(record["files"])
-        return (
-            bool(files)
-            and record["sha256"] == _checksum(folder)
-            and all(_digest(path) == digest for path, digest in files.items())
-        )
+        return bool(files) and all(_digest(folder / path) == digest for path, digest in files.items())
     except (OSError, ValueError, TypeError, KeyError):  # not there, or not afd's
         return False
 
@@ -211,12 +214,13 @@ def _convert(classifier: DedriftedClassifier, engine: str, folder: Path) -> Path
         fresh = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, fresh, ignore_errors=True)  # unless it is moved
     SAVE[COMPILED[engine]](classifier, fresh / _file(engine))
+    network = {path.name: _digest(path) for path in fresh.iterdir()}
+    sources = {str(path.absolute()): _digest(path) for path in classifier.files}
     record = {
         "about": classifier.about.to_json(),
         "parameters": classifier.added_parameters(),
         "macs": classifier.added_macs(),
-        "files": {str(path.absolute()): _digest(path) for path in classifier.files},
-        "sha256": _checksum(fresh),
+        "files": {**network, **sources} if sources else {},  # Without sources, nobody could tell if it is still right.
     }
     (fresh / RECORD).write_text(json.dumps(record))
     if _is_current(folder):  # another process was faster
@@ -237,16 +241,9 @@ def _forget(cache: Path) -> None:
         shutil.rmtree(record.parent, ignore_errors=True)
 
 
-def _checksum(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("network.*")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _digest(path: str | Path) -> str | None:
+def _digest(path: Path) -> str | None:
     """The SHA-256 of a file; None where there is none."""
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return None

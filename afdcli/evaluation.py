@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from afdcli.files import Source, expand_inputs, find_images, printable
 from afdcli.images import Preprocessing, read_rgb
 from afdcli.labels import labels_of
 from afdcli.options import IMAGENET_C, Degradation, EvaluateOptions, ReadOptions, default_workers, degradations
-from afdcli.parallel import CRASHED, ordered_map
+from afdcli.parallel import CRASHED, in_parts, ordered_map
 from afdcli.results import ResultFile, Row, check_replaceable, read_record, record
 from afdcli.samples import Case, Damaged, Level, damage
 
@@ -208,7 +207,7 @@ def classify_damaged(
         crashed=partial(Damaged, error=CRASHED),
     )
     most = min(TOP, len(about.labels.names))
-    while batch := list(islice(damaged, batch_size)):
+    for batch in in_parts(damaged, batch_size):
         outcome = Outcome([replace(one, pixels=None) for one in batch], {}, {})
         if readable := [one for one in batch if not one.error]:
             pixels = np.concatenate([one.pixels for one in readable if one.pixels is not None])

@@ -138,9 +138,11 @@ def _search_remote(uri: str, prefix: str) -> Iterator[Source]:
     for path, name, is_folder in found:
         if path == uri:
             yield Source(uri, prefix.rstrip("/") or name)
-        elif is_folder and not name.startswith("."):
+        elif name.startswith("."):
+            continue
+        elif is_folder:
             yield from _search_remote(path, prefix + name + "/")
-        elif _is_image(name) and not name.startswith("."):
+        elif _is_image(name):
             yield Source(path, prefix + name)
 
 

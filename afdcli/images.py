@@ -86,7 +86,7 @@ def read_file(path: str) -> bytes:
     Raises:
         UnreadableImage: there are none to be had.
     """
-    if remote.is_uri(path) and not os.path.lexists(path):
+    if remote.is_uri(path):
         if data := remote.read(path):
             return data
         raise UnreadableImage("the file is empty")

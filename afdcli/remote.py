@@ -7,6 +7,7 @@ http:// and more, some with a package of their own (s3fs, gcsfs, ...).
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from afdcli.errors import UnreadableImage, WrongUse
 
 def is_uri(text: str) -> bool:
     """Whether `text` is a URI, and not a path on this machine."""
-    return "://" in text
+    return "://" in text and not os.path.lexists(text)
 
 
 def expand(uri: str) -> list[str]:

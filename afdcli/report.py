@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -196,7 +197,9 @@ class ClassifySummary:
         return row["path"], label, f"{float(row['prob_1']):.2f}", row["quality"]
 
 
-def busy(text: str) -> AbstractContextManager[object]:
+def busy(
+    text: str = "Loading the classifier; the first time takes a while ...",
+) -> AbstractContextManager[Status | None]:
     """Say on a terminal what is being waited for, as long as it is."""
     return err.status(Text(text)) if err.is_terminal else nullcontext()
 
@@ -221,7 +224,7 @@ def show_fused(fused: Fused) -> None:
 def show_rates(rates: Iterable[Rate]) -> None:
     """Print what `afd bench` measured, and meanwhile say on a terminal what it is at."""
     rows = []
-    with err.status("Measuring ...") if err.is_terminal else nullcontext() as status:
+    with busy("Measuring ...") as status:
         for rate in rates:
             speed = rate.photos_per_second
             rows.append((rate.part, rate.engine, rate.weights, f"{speed:.1f}", f"{1000 / speed:.1f}"))

@@ -35,18 +35,23 @@ class Measured:
     """Milliseconds a file takes in each half of the run."""
 
 
+def link_photos(folder: Path, destination: Path, count: int) -> None:
+    """Make `destination`, with so many links to the photos in `folder`, which is on the same disk."""
+    destination.mkdir()
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    for number, photo in enumerate(itertools.islice(itertools.cycle(found), count)):
+        (destination / f"{number:07}.jpg").hardlink_to(photo)
+
+
 def measure(folder: Path, count: int) -> Measured:
     """Classify `count` files."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         photos, output = Path(scratch, "photos"), Path(scratch, "rows.csv")
-        photos.mkdir()
-        for number, photo in enumerate(itertools.islice(itertools.cycle(found), count)):
-            (photos / f"{number:07}.jpg").hardlink_to(photo)
+        link_photos(folder, photos, count)
         begin = time.perf_counter()
         command = [sys.executable, "-m", "afdcli", "classify", str(photos), "--quiet", "--output", str(output)]
         process = subprocess.Popen(command)
-        seen = list(watch(output, count, begin))
+        seen = watch(output, count, begin)
         _, status, usage = os.wait4(process.pid, 0)
         assert status == 0, f"afd classify ended with status {status}"
     middle = min(seen, key=lambda point: abs(point[1] - count / 2))

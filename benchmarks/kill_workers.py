@@ -7,7 +7,6 @@ Fails unless every file has its row once, the same as without a cluster. Parts a
 
 import argparse
 import csv
-import itertools
 import os
 import random
 import signal
@@ -17,11 +16,11 @@ import time
 from pathlib import Path
 
 import ray
+from flat import link_photos
 from ray.cluster_utils import Cluster
 
 from afdcli import Classification, ClassifyOptions, cluster
 
-SUFFIXES = (".jpg", ".jpeg")
 PART = 32
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -61,12 +60,9 @@ def kill(kills: int, killed: list[float], over: threading.Event) -> None:
 if __name__ == "__main__":
     arguments = parser.parse_args()
     cluster.PART = PART
-    found = sorted(path for path in arguments.folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     with tempfile.TemporaryDirectory(dir=arguments.folder.parent) as scratch:
         photos = Path(scratch, "photos")
-        photos.mkdir()
-        for number, photo in enumerate(itertools.islice(itertools.cycle(found), arguments.files)):
-            (photos / f"{number:07}.jpg").hardlink_to(photo)
+        link_photos(arguments.folder, photos, arguments.files)
         here = classify(photos, Path(scratch, "here.csv"), "none")
         machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         machines.add_node(num_cpus=1)

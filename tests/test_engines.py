@@ -104,7 +104,7 @@ def test_what_is_whole_but_cannot_be_read_is_converted_again(options, cache):
     (network,) = cache.glob("*/*.xml")
     network.write_text("<net/>")
     record = json.loads((network.parent / "record.json").read_text())
-    record["sha256"] = engines._checksum(network.parent)
+    record["files"][network.name] = engines._digest(network)
     (network.parent / "record.json").write_text(json.dumps(record))
     assert load_engine(options).top(PIXELS, 3)[1].tolist() == first[1].tolist()
 

@@ -94,7 +94,9 @@ def test_a_file_here_may_look_like_a_uri(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("memory:").mkdir()
     Image.new("RGB", (9, 9)).save("memory:/photo.png")
+    Path("memory:/photo").write_bytes(b"")
     assert found("memory://photo.png") == [("photo.png", "")]
+    assert found("memory://photo") == [("photo", "")], "whatever it is called"
     assert read_rgb("memory://photo.png", ReadOptions()).size == (9, 9)
 
 
