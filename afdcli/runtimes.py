@@ -74,6 +74,8 @@ def _load_openvino(path: Path, precision: str) -> Run:
     streams, requests = ThreadPoolExecutor(count), SimpleQueue[Any]()
     for _ in range(count):
         requests.put(network.create_infer_request())
+    # Whoever is the first to look into a tensor prepares that; two threads at once would wait for each other for ever.
+    _ = openvino.Tensor(np.zeros(1)).data
 
     def infer(inputs: list[np.ndarray]) -> list[np.ndarray]:
         request = requests.get()

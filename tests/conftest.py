@@ -1,6 +1,7 @@
 """Pictures that several test files need: made here, the same on every run. And no test touches the user's cache."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="afd-tests-")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background jobs ignore it, and so would children.
 
 
 @pytest.fixture

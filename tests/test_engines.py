@@ -225,3 +225,18 @@ def test_openvino_reports_its_use_to_nobody():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "[]\n"
+
+
+def test_the_first_inferences_may_meet(options, cache):
+    """Here each thread gives way to the others whenever it can."""
+    load_engine(options)
+    (network,) = cache.glob("*/network.xml")
+    code = (
+        "import threading, time\nimport numpy as np\nfrom pathlib import Path\nfrom afdcli.runtimes import FORMATS\n"
+        f"run = FORMATS['openvino'].load(Path({str(network)!r}), 'float32')\n"
+        "threading.setprofile(lambda frame, event, argument: time.sleep(0) if event == 'c_call' else None)\n"
+        "pixels = np.zeros((1, 160, 160, 3), np.uint8)\n"
+        "threads = [threading.Thread(target=run, args=([pixels],)) for _ in range(3)]\n"
+        "[thread.start() for thread in threads]\n[thread.join() for thread in threads]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=Path(engines.__file__).parents[1])
