@@ -317,6 +317,9 @@ def train(
     labels: Annotated[
         bool, typer.Option("--labels", help="PHOTOS has a folder for each class: learn these.", rich_help_panel=MODULE)
     ] = False,
+    weights: Annotated[
+        str, typer.Option(help="Module to go on from: a file, auto, or none.", rich_help_panel=MODULE)
+    ] = TrainOptions.weights,
     recipe: Annotated[
         str, typer.Option(help="default, or paper; the flags below go before it.", rich_help_panel=MODULE)
     ] = "default",
@@ -368,6 +371,7 @@ def train(
         output=output,
         labels=labels,
         method=method,
+        weights=weights,
         pooled=pooled,
         steps=steps,
         learning_rate=learning_rate,

@@ -265,6 +265,9 @@ class TrainOptions:
     method: str = "afd"
     """What is trained: `afd`; `fct`, which trains the backbone itself; or, to compare with, `ddp`, `augment` (the
     backbone as well) or `restore` (the image)."""
+    weights: str = "none"
+    """A module to go on from, of the same method: a file, or `auto`, the one that comes with afd for this backbone. It
+    stays where it is, and as large; the next six options have no say. `none` begins anew."""
     tap: str = "auto"
     """Where the module goes: `stem`, `stage1` or `stage2`; `auto` is where the method does best."""
     width: int = 24

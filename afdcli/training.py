@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from afdcli import codecs
 from afdcli.backbones import default_tap, load_backbone, split
-from afdcli.checkpoint import Checkpoint, save_checkpoint, write_tensors
-from afdcli.classifier import DedriftedClassifier, pick_device
+from afdcli.checkpoint import Checkpoint, check_backbone, load_checkpoint, save_checkpoint, write_tensors
+from afdcli.classifier import DedriftedClassifier, find_weights, pick_device
 from afdcli.errors import BadCheckpoint, UnreadableImage, WrongUse
 from afdcli.files import expand_inputs, find_images
 from afdcli.images import read_rgb
@@ -92,10 +92,11 @@ class Training:
         """Find the photos, load the backbone, and build the module, or load what an interrupted run left.
 
         Raises:
-            WrongUse: there are too few photos.
+            WrongUse: there are too few photos, or no such module to go on from.
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone` and `split`.
             OutputRefused: the output cannot be written, or is that of an interrupted run.
-            BadCheckpoint: there is nothing to resume, or it was begun with other options.
+            BadCheckpoint: there is nothing to resume, or it was begun with other options; or the module to go on from
+                is for another backbone.
         """
         check_writable(options.output)
         self._peers = Peers()
@@ -119,16 +120,12 @@ class Training:
             if not self._labels:
                 raise WrongUse("--labels needs one folder with a folder for each class in it, and there is none.")
         torch.manual_seed(options.seed)
-        method = METHODS[options.method]
-        self.tap = method.tap if options.tap == "auto" else options.tap
+        begin = self._begin()
+        self.tap = begin.tap
         """Where the module is."""
-        if self.tap == "auto":
-            self.tap = default_tap(self.backbone)
-        cut = split(self.backbone, self.tap)
-        untrained = method.build(options, cut.channels, cut.blocks)
-        self._average = self._network(untrained)
+        self._average = self._network(begin.module, begin.changed)
         """A moving average of the weights that are trained: it is what is validated and written."""
-        self._student = self._network(deepcopy(untrained))
+        self._student = self._network(deepcopy(begin.module), begin.changed)
         self._teacher = self._network(Remedy())
         parts = {"module.": 1.0, "backbone.": BACKBONE_RATE}
         groups = [
@@ -150,11 +147,31 @@ class Training:
             log.keep(min(self.done, log.rows))
             self._log = log
 
-    def _network(self, module: Remedy) -> DedriftedClassifier:
-        """The backbone with `module`, on its device; a copy of the backbone, if that is trained."""
+    def _begin(self) -> Checkpoint:
+        """What is trained, and where: a new module, or the one to go on from."""
+        options, backbone = self._options, self.backbone
+        if options.weights == "none":
+            method = METHODS[options.method]
+            tap = method.tap if options.tap == "auto" else options.tap
+            if tap == "auto":
+                tap = default_tap(backbone)
+            cut = split(backbone, tap)
+            return Checkpoint(method.build(options, cut.channels, cut.blocks), tap, backbone.name, backbone.fingerprint)
+        path = find_weights(options.weights, backbone)
+        if path is None:
+            raise WrongUse(f"No module for {backbone.name} comes with afd. Leave out --weights, or give it a file.")
+        checkpoint = load_checkpoint(path)
+        check_backbone(checkpoint, backbone, path)
+        if checkpoint.module.method != options.method:
+            raise WrongUse(f"'{path}' is of another method. Add --method {checkpoint.module.method}.")
+        return checkpoint
+
+    def _network(self, module: Remedy, changed: Mapping[str, Tensor] | None = None) -> DedriftedClassifier:
+        """The backbone with `module`, on its device; a copy of it with what was `changed`, if it is trained as well."""
         backbone = self.backbone
         if module.trains_backbone:
             backbone = replace(backbone, model=deepcopy(backbone.model).requires_grad_())
+            backbone.model.load_state_dict(changed or {}, strict=False)
         network = DedriftedClassifier(backbone, module, self.tap).eval()
         return network.to(pick_device(self._options.model.device)).to(memory_format=torch.channels_last)
 

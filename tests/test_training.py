@@ -221,6 +221,39 @@ def test_every_method_trains_resumes_saves_and_classifies(options, tmp_path, met
     assert (drift is not None) == METHODS[method].estimates_drift
 
 
+@pytest.mark.parametrize("method", ["afd", "fct"])
+def test_it_goes_on_from_a_module_as_it_is(options, tmp_path, method):
+    first = replace(options, method=method, output=tmp_path / "first.safetensors", learning_rate=1e-2)
+    run(first)
+    second = replace(first, weights=str(first.output), output=tmp_path / "second.safetensors", width=2, tap="stem")
+    training = Training(second)
+    with torch.inference_mode():
+        images = torch.rand(1, 3, 160, 160)
+        expected = load_classifier(options.model, second.weights).predict(images)[0]
+        torch.testing.assert_close(training._average.predict(images)[0], expected, rtol=1e-4, atol=1e-4)
+        plain = load_classifier(options.model).predict(images)[0]
+        torch.testing.assert_close(training._teacher.predict(images)[0], plain)
+    list(training.steps())
+    before, after = load_checkpoint(first.output), load_checkpoint(second.output)
+    assert (after.tap, after.module.config) == (before.tap, before.module.config)
+    weights = after.module.state_dict()
+    assert any(not torch.equal(value, weights[name]) for name, value in before.module.state_dict().items())
+
+
+def test_a_module_that_does_not_fit_is_not_gone_on_from(options, tmp_path):
+    first = replace(options, output=tmp_path / "first.safetensors")
+    run(first)
+    with pytest.raises(WrongUse, match="Add --method afd"):
+        Training(replace(first, weights=str(first.output), method="ddp"))
+    with pytest.raises(WrongUse, match="No module for test_resnet"):
+        Training(replace(first, weights="auto"))
+    other = tmp_path / "other.safetensors"
+    torch.manual_seed(1)
+    save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), other)
+    with pytest.raises(BadCheckpoint, match="other weights"):
+        Training(replace(first, weights=str(first.output), model=replace(options.model, backbone_checkpoint=other)))
+
+
 def test_labels_are_those_of_the_photos_folders(options, tmp_path):
     for number in range(6):
         (tmp_path / "photos" / str(number % 2)).mkdir(parents=True, exist_ok=True)
