@@ -50,7 +50,9 @@ class AFDConfig:
     channels: int
     """Of the features at the tap."""
     width: int = 16
-    """Channels of the enhancer at its full resolution; deeper levels have twice as many each."""
+    """Channels of the enhancer at its full resolution."""
+    growth: int = 2
+    """How many times as many each deeper level has as the one above it."""
     depth: int = 2
     """Times the enhancer halves the resolution and doubles it again."""
     stride: int = 1
@@ -204,7 +206,7 @@ class FeatureEnhancer(nn.Module):
 
     def __init__(self, config: AFDConfig) -> None:
         super().__init__()
-        widths = [config.width * 2**level for level in range(config.depth + 1)]
+        widths = [config.width * config.growth**level for level in range(config.depth + 1)]
         self.stride = config.stride
         self.enter = _block(config.channels, widths[0])
         self.down = nn.ModuleList(_block(a, b) for a, b in pairwise(widths))

@@ -72,6 +72,7 @@ def test_drift_map_continues_a_side_that_is_no_multiple_of_8(folded: bool) -> No
     [
         AFDConfig(24),
         AFDConfig(24, width=8, depth=3),
+        AFDConfig(24, growth=1),
         AFDConfig(24, stride=2),
         AFDConfig(24, depth=0),
         AFDConfig(24, pooled=True),
