@@ -165,19 +165,23 @@ class ResultFile:
             raise OutputRefused(f"'{self.path}' was changed by another program. Choose another name, or delete it.")
         file.write(head[len(begin) :])
         self._end = len(head)
-        for record in self._records(self._journal):
-            self._end += len(record)
-            self.rows += 1
+        self._count()
         self._cut(file)
         return file
+
+    def _count(self) -> None:
+        """Count the complete rows that are in the file after those that are counted."""
+        for record in self._records(self._journal, self._end):
+            self._end += len(record)
+            self.rows += 1
 
     def _cut(self, file: FileIO) -> None:
         file.truncate(self._end)
         file.seek(self._end)
 
-    def _records(self, path: Path) -> Iterator[bytes]:
+    def _records(self, path: Path, begin: int | None = None) -> Iterator[bytes]:
         with path.open("rb") as file:
-            file.seek(len(self._format.head))
+            file.seek(len(self._format.head) if begin is None else begin)
             yield from self._format.split(file)
 
     def kept(self, snapshot: Path | None = None) -> Iterator[Row]:
@@ -218,7 +222,8 @@ class ResultFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._cut(self._file)  # Ctrl-C may have come in the middle of a row.
+        self._count()  # Ctrl-C may have come when rows were written and not yet counted, ...
+        self._cut(self._file)  # ... or in the middle of a row.
         self._file.close()
         if self._parquet:
             rows = map(self._format.decode, self._records(self._journal))

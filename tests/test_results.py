@@ -141,6 +141,31 @@ def test_an_exception_leaves_a_valid_file_that_can_be_gone_on_with(tmp_path, end
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("torn", [0, 1])
+def test_ctrl_c_while_rows_are_written_loses_none_that_is_complete(tmp_path, ending, torn):
+    path = tmp_path / f"rows{ending}"
+
+    class Interrupted:
+        """A file that Ctrl-C reaches when it has written all, or all but the end of the last row."""
+
+        def __init__(self, file):
+            self.file = file
+
+        def write(self, data):
+            self.file.write(data[: len(data) - torn])
+            raise KeyboardInterrupt
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+    with suppress(KeyboardInterrupt), begin(path) as file:
+        file.write(ROWS[:2])
+        file._file = Interrupted(file._file)
+        file.write(ROWS[2:4])
+    assert read(path) == expected(path, ROWS[: 4 - torn])
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_the_rows_of_a_killed_run_are_gone_on_with(tmp_path, ending):
     path, whole = tmp_path / f"rows{ending}", finish(tmp_path / f"whole{ending}")
     killed(path, ROWS[:4])
