@@ -270,13 +270,16 @@ class AFDModule(Remedy, PyTorchModelHubMixin, library_name="afd-dedrift", licens
     @classmethod
     def build(cls, options: TrainOptions, channels: int, blocks: tuple[int, ...]) -> "AFDModule":
         """See `Remedy`."""
-        later = blocks if options.rank else ()
-        pooled = options.pooled
-        return cls(
-            AFDConfig(
-                channels, options.width, options.depth, options.stride, pooled=pooled, later=later, rank=options.rank
-            )
+        config = AFDConfig(
+            channels=channels,
+            width=options.width,
+            depth=options.depth,
+            stride=options.stride,
+            pooled=options.pooled,
+            later=blocks if options.rank else (),
+            rank=options.rank,
         )
+        return cls(config)
 
     def losses(self, student: Network, teacher: Network, batch: Batch) -> dict[str, Tensor]:
         """How far the features at the tap, those of the tail's layers, and the predictions are from the original's."""

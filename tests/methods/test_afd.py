@@ -7,6 +7,7 @@ from scipy.fft import dctn
 from torch import nn
 
 from afdcli.methods.afd import ZIGZAG, AFDConfig, AFDModule, BlockDCT, BlockLayer, RepConv
+from afdcli.options import TrainOptions
 
 
 def test_zigzag_begins_as_in_the_jpeg_standard() -> None:
@@ -139,3 +140,10 @@ def test_module_runs_in_bfloat16_and_channels_last() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         mended = module(features, images)
     torch.testing.assert_close(mended.float(), module(features, images), rtol=0.1, atol=0.1)
+
+
+def test_what_is_trained_has_the_shape_that_was_asked_for() -> None:
+    asked = TrainOptions(("photos",), width=12, depth=3, stride=2, pooled=True, rank=5)
+    module = AFDModule.build(asked, 8, (16, 0, 24))
+    assert module.config == AFDConfig(8, width=12, depth=3, stride=2, pooled=True, later=(16, 0, 24), rank=5)
+    assert AFDModule.build(TrainOptions(("photos",), rank=0), 8, (16,)).config == AFDConfig(8, width=24, rank=0)
