@@ -58,8 +58,14 @@ def bench(options: BenchOptions) -> Iterator[Rate]:
         "decode, preprocess": partial(load_sample, read=options.read, preprocessing=preprocessing),
     }
     for part, function in read.items():
-        ahead = 2 * options.model.batch_size
-        done = ordered_map(function, cycle(sources), workers=options.workers, ahead=ahead, crashed=lambda _: None)
+        done = ordered_map(
+            function,
+            cycle(sources),
+            workers=options.workers,
+            ahead=2 * options.model.batch_size,
+            room=preprocessing.nbytes,
+            crashed=lambda _: None,
+        )
         yield Rate(part, "", "", _rate((1 for _ in done), options.seconds))
     for (name, weights), engine in engines.items():
         tops = threaded_map(partial(engine.top, k=5), cycle([batch]), engine.lanes)

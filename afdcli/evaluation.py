@@ -204,6 +204,7 @@ def classify_damaged(
         cases,
         workers=options.workers,
         ahead=2 * (batch_size + options.workers),
+        room=(1 + len(levels)) * about.preprocessing.nbytes,
         crashed=partial(Damaged, error=CRASHED),
     )
     most = min(TOP, len(about.labels.names))

@@ -232,6 +232,11 @@ class Preprocessing:
     """Resize to a square, giving up the aspect ratio, before cropping."""
 
     @property
+    def nbytes(self) -> int:
+        """Of the pixels that the network sees."""
+        return 3 * self.size**2
+
+    @property
     def short(self) -> int:
         """What the shorter side is resized to."""
         return math.floor(self.size / self.crop_pct)

@@ -161,6 +161,7 @@ def classify(sources: Iterable[Source], classifier: Engine, options: ClassifyOpt
         sources,
         workers=options.workers,
         ahead=2 * options.model.batch_size,  # While the network works on one batch, the next gets ready.
+        room=classifier.about.preprocessing.nbytes,
         crashed=partial(Sample, error=CRASHED),
     )
     batches = in_parts(samples, options.model.batch_size)

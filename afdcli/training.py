@@ -193,11 +193,13 @@ class Training:
         options, peers = self._options, self._peers
         batch_size = options.model.batch_size // peers.count
         draws = self._draws(self.done * options.model.batch_size, options.steps * options.model.batch_size)
+        preprocessing = self.backbone.preprocessing
         pairs = ordered_map(
-            partial(make_pair, size=self.backbone.preprocessing.size, options=options),
+            partial(make_pair, size=preprocessing.size, options=options),
             islice(draws, peers.rank, None, peers.count),
             workers=options.workers,
             ahead=2 * batch_size,
+            room=2 * preprocessing.nbytes,
             crashed=_no_pair,
         )
         while batch := list(islice(pairs, batch_size)):

@@ -8,9 +8,13 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as st_numpy
 
-from afdcli.parallel import CRASHED, ordered_map, threaded_map
+from afdcli.parallel import CRASHED, _context, _Trays, ordered_map, threaded_map
 
 # What workers do. They find these by name, so each is a function of the module.
 
@@ -30,6 +34,10 @@ def double_or_die(item):
     if item == "fail":
         raise ValueError("failed")
     return 2 * item
+
+
+def arrays(sizes):
+    return [np.full(size, size % 251, np.uint8) for size in sizes]
 
 
 def who(_):
@@ -65,6 +73,30 @@ def run(program, *arguments):
         text=True,
         start_new_session=True,
     )
+
+
+@given(
+    st.lists(st_numpy.arrays(st.sampled_from("?bHfd"), st_numpy.array_shapes(max_dims=3, min_side=0)), max_size=4),
+    st.integers(0, 300),
+)
+def test_arrays_come_off_a_tray_as_they_went_on_it_whether_there_was_place_or_not(results, size):
+    trays = _Trays(_context(), 3, size)
+    packed = [trays.put(number, [array, array.T, f"{number}"]) for number, array in enumerate(results[:3])]
+    for number, array in enumerate(results[:3]):
+        back = trays.take(number, packed[number])
+        trays.put(number, [np.ones(size, np.uint8)])  # What was taken is not touched by what comes next.
+        np.testing.assert_array_equal(back[0], array)
+        np.testing.assert_array_equal(back[1], array.T)
+        assert back[2] == f"{number}" and back[0].dtype == array.dtype and back[0].flags.writeable
+
+
+@pytest.mark.parametrize("room", [0, 1000, 100_000])
+def test_arrays_from_workers_are_the_right_ones(room):
+    sizes = [(number * 377 % 1900, number) for number in range(150)]
+    results = ordered_map(arrays, sizes, workers=2, ahead=32, room=room, crashed=crashed)
+    for (long, short), (first, second) in zip(sizes, results, strict=True):
+        np.testing.assert_array_equal(first, arrays([long])[0])
+        np.testing.assert_array_equal(second, arrays([short])[0])
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2, 3])
