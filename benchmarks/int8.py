@@ -1,0 +1,98 @@
+"""What the classifier, module and all, would lose and gain as 8-bit integers in OpenVINO.
+
+    pip install nncf
+    python benchmarks/int8.py PHOTOS LABELLED [--calibration 300]
+
+PHOTOS, damaged as in training, give the range of every activation; LABELLED has a folder for each class, and is
+damaged as in ImageNet-C. Prints for float32, int8, and bfloat16 where the processor has it: top-1 at each level, how
+many photos keep float32's class, the largest change of a probability; and images a second, in turn.
+"""
+
+import argparse
+import io
+import statistics
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import nncf
+import numpy as np
+from PIL import Image
+
+from afdcli import ModelOptions, TrainOptions
+from afdcli.classifier import load_classifier
+from afdcli.files import expand_inputs, find_images
+from afdcli.graphs import SAVE
+from afdcli.labels import labels_of
+from afdcli.options import IMAGENET_C, ReadOptions
+from afdcli.parallel import threaded_map
+from afdcli.runtimes import FORMATS, Run, import_openvino
+from afdcli.samples import load_sample, make_pair
+
+BATCH = 32
+ROUNDS = 9
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("photos")
+parser.add_argument("labelled")
+parser.add_argument("--calibration", type=int, default=300)
+
+
+def compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
+    """`pixels` (H, W, 3) uint8, after a save as JPEG."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+def probabilities(run: Run, pixels: np.ndarray) -> np.ndarray:
+    """(B, classes) of `pixels` (B, H, W, 3), as many batches at once as in `afd classify`."""
+    batches = [[pixels[begin : begin + BATCH]] for begin in range(0, len(pixels), BATCH)]
+    return np.concatenate([outputs[0] for outputs in threaded_map(run, batches, FORMATS["openvino"].lanes)])
+
+
+if __name__ == "__main__":
+    arguments = parser.parse_args()
+    classifier = load_classifier(ModelOptions(device="cpu"), "auto")
+    preprocessing = classifier.backbone.preprocessing
+    paths = [source.path for source in find_images(expand_inputs((arguments.photos,)))]
+    drawn = np.random.default_rng(0).permutation(paths)[: arguments.calibration]
+    draw = partial(make_pair, size=preprocessing.size, options=TrainOptions((arguments.photos,)))
+    pairs = map(draw, enumerate(drawn))
+    seen = nncf.Dataset([pair.degraded[None] for pair in pairs if pair is not None])
+
+    sources = list(find_images(expand_inputs((arguments.labelled,))))
+    right = np.array(labels_of(sources, classifier.backbone.labels))
+    clean = [load_sample(source, ReadOptions(), preprocessing).pixels for source in sources]
+    levels = {"undamaged": np.stack(clean)}
+    for level in IMAGENET_C:
+        levels[f"JPEG {level.quality}"] = np.stack([compressed(pixels, level.quality) for pixels in clean])
+
+    with tempfile.TemporaryDirectory() as folder:
+        network, quantised = Path(folder, "network.xml"), Path(folder, "int8.xml")
+        SAVE["openvino"](classifier, network)
+        model = import_openvino().Core().read_model(network)
+        import_openvino().save_model(nncf.quantize(model, seen, subset_size=arguments.calibration), quantised)
+        load = FORMATS["openvino"].load
+        runs = {"float32": load(network, "float32"), "int8": load(quantised, "float32")}
+        if FORMATS["openvino"].computes("bfloat16"):
+            runs["bfloat16"] = load(network, "bfloat16")
+
+    expected = {name: probabilities(runs["float32"], pixels) for name, pixels in levels.items()}
+    for precision, run in runs.items():
+        print(precision)
+        for name, pixels in levels.items():
+            found = probabilities(run, pixels)
+            top, kept = found.argmax(1), np.sum(found.argmax(1) == expected[name].argmax(1))
+            print(
+                f"    {name}: top-1 {100 * np.mean(top == right):.1f} %, {kept} of {len(top)} keep their class, "
+                f"largest change {np.abs(found - expected[name]).max():.3f}"
+            )
+    times: dict[str, list[float]] = {precision: [] for precision in runs}
+    for precision, run in list(runs.items()) * ROUNDS:
+        begin = time.perf_counter()
+        probabilities(run, levels["undamaged"])
+        times[precision].append(time.perf_counter() - begin)
+    for precision, seconds in times.items():
+        print(f"{precision}: {len(clean) / statistics.median(seconds):.0f} images a second")
