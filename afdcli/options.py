@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ EXPORT_ENDINGS = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
 TAPS = ("stem", "stage1", "stage2")
 """Where a backbone can be cut, see `backbones.split`."""
 RESULT_ENDINGS = (".csv", ".jsonl", ".parquet")
+SHAPE = ("tap", "width", "depth", "stride", "pooled", "rank")
+"""What of `TrainOptions` makes a new module the module it is."""
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 MAX_PIXELS = 250_000_000
 """Larger than any phone's photo (200 megapixels), small enough to decode in 1 GB."""
@@ -267,7 +269,7 @@ class TrainOptions:
     backbone as well) or `restore` (the image)."""
     weights: str = "none"
     """A module to go on from, of the same method: a file, or `auto`, the one that comes with afd for this backbone. It
-    stays where it is, and as large; the next six options have no say. `none` begins anew."""
+    keeps its `SHAPE`. `none` begins anew."""
     tap: str = "auto"
     """Where the module goes: `stem`, `stage1` or `stage2`; `auto` is where the method does best."""
     width: int = 24
@@ -312,6 +314,9 @@ class TrainOptions:
         _one_of("--method", self.method, METHOD_NAMES)
         if self.labels and self.method not in ("fct", "augment"):
             raise WrongUse(f"--labels are for --method fct and augment; {self.method} learns without them.")
+        for field in fields(self):
+            if self.weights != "none" and field.name in SHAPE and getattr(self, field.name) != field.default:
+                raise WrongUse(f"--{field.name} is for a new module; the one of --weights stays as it is.")
         _one_of("--tap", self.tap, ("auto", *TAPS))
         _at_least("--width", self.width, 0 if self.method == "fct" else 1)
         for flag in ("stride", "steps", "validate_every"):

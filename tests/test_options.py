@@ -15,6 +15,7 @@ from afdcli.options import (
     EvaluateOptions,
     ModelOptions,
     ReadOptions,
+    TrainOptions,
     degradations,
 )
 
@@ -81,6 +82,8 @@ def test_subsampling_is_420_unless_asked():
         ("--passes", lambda: degradations((JPEG_10,), 0, False)),
         ("--seed", lambda: DegradeOptions(Path("a"), Path("b"), (ONCE,), seed=-1)),
         ("--seed", lambda: EvaluateOptions(Path("a"), seed=-1)),
+        ("--rank", lambda: TrainOptions(("a",), weights="auto", rank=0)),
+        ("--width", lambda: TrainOptions(("a",), weights="a.safetensors", width=8)),
     ],
 )
 def test_refusal_names_the_flag(flag, make):

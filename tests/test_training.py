@@ -42,6 +42,10 @@ def options(tmp_path_factory):
     )
 
 
+def going_on(options, weights):
+    return replace(options, weights=str(weights), width=TrainOptions.width, depth=TrainOptions.depth)
+
+
 def run(options):
     training = Training(options)
     return training, list(training.steps())
@@ -225,7 +229,7 @@ def test_every_method_trains_resumes_saves_and_classifies(options, tmp_path, met
 def test_it_goes_on_from_a_module_as_it_is(options, tmp_path, method):
     first = replace(options, method=method, output=tmp_path / "first.safetensors", learning_rate=1e-2)
     run(first)
-    second = replace(first, weights=str(first.output), output=tmp_path / "second.safetensors", width=2, tap="stem")
+    second = replace(going_on(first, first.output), output=tmp_path / "second.safetensors")
     training = Training(second)
     with torch.inference_mode():
         images = torch.rand(1, 3, 160, 160)
@@ -244,14 +248,14 @@ def test_a_module_that_does_not_fit_is_not_gone_on_from(options, tmp_path):
     first = replace(options, output=tmp_path / "first.safetensors")
     run(first)
     with pytest.raises(WrongUse, match="Add --method afd"):
-        Training(replace(first, weights=str(first.output), method="ddp"))
+        Training(replace(going_on(first, first.output), method="ddp"))
     with pytest.raises(WrongUse, match="No module for test_resnet"):
-        Training(replace(first, weights="auto"))
+        Training(going_on(first, "auto"))
     other = tmp_path / "other.safetensors"
     torch.manual_seed(1)
     save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), other)
     with pytest.raises(BadCheckpoint, match="other weights"):
-        Training(replace(first, weights=str(first.output), model=replace(options.model, backbone_checkpoint=other)))
+        Training(replace(going_on(first, first.output), model=replace(options.model, backbone_checkpoint=other)))
 
 
 def test_labels_are_those_of_the_photos_folders(options, tmp_path):
