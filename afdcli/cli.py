@@ -325,8 +325,10 @@ def train(
     ] = "default",
     tap: Annotated[str | None, _recipe_flag("tap", "auto, stem, stage1 or stage2.", MODULE)] = None,
     width: Annotated[int | None, _recipe_flag("width", "Channels of the enhancer.", MODULE)] = None,
+    growth: Annotated[int | None, _recipe_flag("growth", "Times as many a level deeper.", MODULE)] = None,
     depth: Annotated[int | None, _recipe_flag("depth", "Its levels.", MODULE)] = None,
     stride: Annotated[int | None, _recipe_flag("stride", "Its reduction.", MODULE)] = None,
+    hidden: Annotated[int | None, _recipe_flag("hidden", "Channels of the estimate.", MODULE)] = None,
     rank: Annotated[int | None, _recipe_flag("rank", "Of the corrections after the tap; 0: none.", MODULE)] = None,
     pooled: Annotated[
         bool, typer.Option("--pooled", help="One drift a channel, not a place.", rich_help_panel=MODULE)
@@ -357,8 +359,10 @@ def train(
     given = {
         "tap": tap,
         "width": width,
+        "growth": growth,
         "depth": depth,
         "stride": stride,
+        "hidden": hidden,
         "rank": rank,
         "feature_weight": feature_weight,
         "stage_weight": stage_weight,

@@ -31,7 +31,7 @@ EXPORT_ENDINGS = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
 TAPS = ("stem", "stage1", "stage2")
 """Where a backbone can be cut, see `backbones.split`."""
 RESULT_ENDINGS = (".csv", ".jsonl", ".parquet")
-SHAPE = ("tap", "width", "depth", "stride", "pooled", "rank")
+SHAPE = ("tap", "width", "growth", "depth", "stride", "hidden", "pooled", "rank")
 """What of `TrainOptions` makes a new module the module it is."""
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 MAX_PIXELS = 250_000_000
@@ -273,12 +273,14 @@ class TrainOptions:
     tap: str = "auto"
     """Where the module goes: `stem`, `stage1` or `stage2`; `auto` is where the method does best."""
     width: int = 24
-    """Channels of the enhancer, see `AFDConfig`, as of the next three; or of the residual mapping block of `fct`, which
+    """Channels of the enhancer, see `AFDConfig`, as of the next five; or of the residual mapping block of `fct`, which
     has none at 0."""
+    growth: int = 1
     depth: int = 2
     stride: int = 1
+    hidden: int = 32
     pooled: bool = False
-    rank: int = 128
+    rank: int = 48
     """Channels inside the corrections of the tail's later stages; 0: the paper's module, which corrects at the tap."""
     steps: int = 10_000
     """Batches in all."""
@@ -319,7 +321,7 @@ class TrainOptions:
                 raise WrongUse(f"--{field.name} is for a new module; the one of --weights stays as it is.")
         _one_of("--tap", self.tap, ("auto", *TAPS))
         _at_least("--width", self.width, 0 if self.method == "fct" else 1)
-        for flag in ("stride", "steps", "validate_every"):
+        for flag in ("growth", "stride", "hidden", "steps", "validate_every"):
             _at_least(f"--{flag.replace('_', '-')}", getattr(self, flag), 1)
         for flag in ("depth", "rank", "seed", "workers"):
             _at_least(f"--{flag}", getattr(self, flag), 0)
@@ -333,6 +335,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "paper": {
         "tap": "stem",
         "width": 16,
+        "growth": 2,
+        "hidden": 64,
         "rank": 0,
         "feature_weight": 1.0,
         "stage_weight": 0.0,

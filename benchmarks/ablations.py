@@ -20,11 +20,14 @@ from afdcli.options import DEFAULT_BACKBONE
 
 ROWS = {
     "default": "",
+    "wide": "--growth 2 --hidden 64 --rank 128",
     "paper": "--recipe paper",
     "stem": "--tap stem",
     "stage1": "--tap stage1",
     "no-later": "--rank 0",
     "stage1-no-later": "--tap stage1 --rank 0",
+    "wide-no-later": "--growth 2 --hidden 64 --rank 0",
+    "wide-stage1-no-later": "--tap stage1 --growth 2 --hidden 64 --rank 0",
     "rank-32": "--rank 32",
     "width-12": "--width 12",
     "width-48": "--width 48",

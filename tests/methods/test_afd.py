@@ -143,7 +143,8 @@ def test_module_runs_in_bfloat16_and_channels_last() -> None:
 
 
 def test_what_is_trained_has_the_shape_that_was_asked_for() -> None:
-    asked = TrainOptions(("photos",), width=12, depth=3, stride=2, pooled=True, rank=5)
+    asked = TrainOptions(("photos",), width=12, growth=3, depth=1, stride=2, hidden=6, pooled=True, rank=5)
     module = AFDModule.build(asked, 8, (16, 0, 24))
-    assert module.config == AFDConfig(8, width=12, depth=3, stride=2, pooled=True, later=(16, 0, 24), rank=5)
-    assert AFDModule.build(TrainOptions(("photos",), rank=0), 8, (16,)).config == AFDConfig(8, width=24, rank=0)
+    shape = AFDConfig(8, width=12, growth=3, depth=1, stride=2, hidden=6, pooled=True, later=(16, 0, 24), rank=5)
+    assert module.config == shape
+    assert AFDModule.build(TrainOptions(("photos",), rank=0), 8, (16,)).config.later == ()
