@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import cycle, islice
-from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
 import numpy as np
@@ -56,7 +55,7 @@ def ordered_map(
     ahead = 2 * SEVERAL * workers if ahead is None else ahead
     several = max(1, min(SEVERAL, ahead // (2 * workers)))  # each process works on some while the next wait for it
     most = max(1, ahead // several)
-    trays = _Trays(_context(), most, several * room)
+    trays = _Trays(most, several * room)
     free = cycle(range(most))  # The parts that wait are consecutive, so no two of them have the same tray.
     pool = _pool(workers, trays)
     waiting: deque[tuple[list[Item], int, Future[Packed]]] = deque()
@@ -116,9 +115,9 @@ class _Trays:
     It has no name, so nothing is left of it whatever happens to the processes.
     """
 
-    def __init__(self, context: BaseContext, count: int, size: int) -> None:
+    def __init__(self, count: int, size: int) -> None:
         self._size = size
-        self._memory = context.RawArray("B", max(1, count * size))
+        self._memory = multiprocessing.RawArray("B", max(1, count * size))
 
     def put(self, tray: int, results: list[Any]) -> Packed:
         """Lay the arrays of `results` on a tray; those that there is no place for stay with the rest."""
@@ -149,17 +148,13 @@ _trays: _Trays
 """In a worker: where its results go."""
 
 
-def _context() -> BaseContext:
+def _pool(workers: int, trays: _Trays | None = None) -> ProcessPoolExecutor:
     # Forking this process is unsafe once torch has started threads; a server that never had any can be forked.
     method = "spawn" if sys.platform == "win32" else "forkserver"
     context = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload([__name__])
-    return context
-
-
-def _pool(workers: int, trays: _Trays | None = None) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, mp_context=_context(), initializer=_start_worker, initargs=(trays,))
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(trays,))
 
 
 def _submit(

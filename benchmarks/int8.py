@@ -9,7 +9,6 @@ many photos keep float32's class, the largest change of a probability; and image
 """
 
 import argparse
-import io
 import statistics
 import tempfile
 import time
@@ -20,7 +19,7 @@ import nncf
 import numpy as np
 from PIL import Image
 
-from afdcli import ModelOptions, TrainOptions
+from afdcli import ModelOptions, TrainOptions, codecs
 from afdcli.classifier import load_classifier
 from afdcli.files import expand_inputs, find_images
 from afdcli.graphs import SAVE
@@ -37,13 +36,6 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("photos")
 parser.add_argument("labelled")
 parser.add_argument("--calibration", type=int, default=300)
-
-
-def compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
-    """`pixels` (H, W, 3) uint8, after a save as JPEG."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file))
 
 
 def probabilities(run: Run, pixels: np.ndarray) -> np.ndarray:
@@ -67,7 +59,8 @@ if __name__ == "__main__":
     clean = [load_sample(source, ReadOptions(), preprocessing).pixels for source in sources]
     levels = {"undamaged": np.stack(clean)}
     for level in IMAGENET_C:
-        levels[f"JPEG {level.quality}"] = np.stack([compressed(pixels, level.quality) for pixels in clean])
+        copies = (codecs.decode(codecs.encode(Image.fromarray(pixels), level)) for pixels in clean)
+        levels[f"JPEG {level.quality}"] = np.stack([np.asarray(copy) for copy in copies])
 
     with tempfile.TemporaryDirectory() as folder:
         network, quantised = Path(folder, "network.xml"), Path(folder, "int8.xml")

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,8 @@ from afdcli.samples import make_pair
 SEEN = 96
 """Photos that the channels are judged by."""
 BATCH = 16
+WIDTHS = ("width", "growth", "hidden", "rank")
+"""What of the shape is made smaller: by default, to what `afd train` gives new modules."""
 
 
 def channels(config: AFDConfig, narrow: AFDConfig) -> Iterator[tuple[str, str, list[tuple[str, int]], int]]:
@@ -91,7 +93,7 @@ def measure(network: DedriftedClassifier, photos: str) -> dict[str, Tensor]:
             layer.register_forward_hook(partial(add, name))
     paths = [source.path for source in islice(find_images(expand_inputs((photos,))), SEEN)]
     size, options = network.backbone.preprocessing.size, TrainOptions((photos,))
-    pairs = [pair for one in zip(count(), paths) if (pair := make_pair(one, size=size, options=options))]
+    pairs = [pair for one in enumerate(paths) if (pair := make_pair(one, size=size, options=options))]
     for begin in range(0, len(pairs), BATCH):
         network.predict(network.images(np.stack([pair.degraded for pair in pairs[begin : begin + BATCH]])))
     return power
@@ -102,16 +104,13 @@ if __name__ == "__main__":
     parser.add_argument("module", type=Path)
     parser.add_argument("photos")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--width", type=int, default=24)
-    parser.add_argument("--growth", type=int, default=1)
-    parser.add_argument("--hidden", type=int, default=32)
-    parser.add_argument("--rank", type=int, default=48)
+    for name in WIDTHS:
+        parser.add_argument(f"--{name}", type=int, default=getattr(TrainOptions, name))
     arguments = parser.parse_args()
     checkpoint = load_checkpoint(arguments.module)
     network = load_classifier(ModelOptions(checkpoint.backbone, device="cpu"), str(arguments.module))
     module = network.module
     assert isinstance(module, AFDModule)
-    shape = {name: getattr(arguments, name) for name in ("width", "growth", "hidden", "rank")}
-    narrow = replace(module.config, **shape)
+    narrow = replace(module.config, **{name: getattr(arguments, name) for name in WIDTHS})
     result = narrowed(module, narrow, measure(network, arguments.photos))
     save_checkpoint(Checkpoint(result, checkpoint.tap, checkpoint.backbone, checkpoint.fingerprint), arguments.out)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from afdcli.parallel import CRASHED, _context, _Trays, ordered_map, threaded_map
+from afdcli.parallel import CRASHED, _Trays, ordered_map, threaded_map
 
 # What workers do. They find these by name, so each is a function of the module.
 
@@ -80,7 +80,7 @@ def run(program, *arguments):
     st.integers(0, 300),
 )
 def test_arrays_come_off_a_tray_as_they_went_on_it_whether_there_was_place_or_not(results, size):
-    trays = _Trays(_context(), 3, size)
+    trays = _Trays(3, size)
     packed = [trays.put(number, [array, array.T, f"{number}"]) for number, array in enumerate(results[:3])]
     for number, array in enumerate(results[:3]):
         back = trays.take(number, packed[number])
