@@ -13,7 +13,7 @@ import numpy as np
 from afdcli.classifier import load_classifier
 from afdcli.engines import compiling_engines, load_engine
 from afdcli.errors import WrongUse
-from afdcli.files import Source, expand_inputs, find_images
+from afdcli.files import Source, Sources
 from afdcli.inference import classify
 from afdcli.options import BenchOptions, ClassifyOptions
 from afdcli.parallel import ordered_map, threaded_map
@@ -42,7 +42,7 @@ def bench(options: BenchOptions) -> Iterator[Rate]:
         WrongUse: there are no photos, or none can be read.
         BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_engine`.
     """
-    sources = list(find_images(expand_inputs(options.photos)))
+    sources = list(Sources(options.photos))
     engines = {
         (name, weights): load_engine(replace(options.model, engine=name), weights)
         for name in _engine_names(options)

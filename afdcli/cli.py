@@ -162,6 +162,7 @@ def _classify(options: ClassifyOptions, quiet: bool) -> int:
         return report.stopped(tracker, f"{options.output} is valid as it is. Go on with it by adding --resume.")
     if not quiet:
         summary.show(run.classifier, tracker.seconds)
+        report.show_passed_over(run.sources)
     return tracker.conclude(f"Look for the status 'error' in {options.output}.")
 
 
@@ -217,7 +218,7 @@ def evaluate(
         compare=compare,
         shift=shift,
         degraded=degraded,
-        weights=tuple(weights.split(",")),
+        weights=_parts("--weights", weights),
         seed=seed,
         model=ModelOptions(backbone, backbone_checkpoint, device, batch_size, engine, precision),
         read=ReadOptions(exif, icc, max_pixels),
@@ -244,6 +245,7 @@ def _evaluate(options: EvaluateOptions, quiet: bool) -> int:
     rows = run.write()
     if not quiet:
         report.show_accuracies(rows, options.output)
+        report.show_passed_over(run.sources)
     return tracker.conclude("They are in no row.")
 
 
@@ -297,6 +299,7 @@ def _degrade(options: DegradeOptions, quiet: bool) -> int:
         return report.stopped(tracker, "Run the same command again to go on.")
     if not quiet:
         report.show_copies(options, tracker)
+        report.show_passed_over(run.sources)
     return tracker.conclude("Look for the status 'error' in the manifests.")
 
 
@@ -398,6 +401,8 @@ def _train(options: TrainOptions, quiet: bool) -> int:
     reuse_memory()
     run = Training(options)
     quiet = quiet or not run.leads
+    if not quiet:
+        report.show_passed_over(run.sources)
     with report.Tracker(options.steps, "steps", quiet, already=run.done) as tracker:
         for step in run.steps():
             tracker.reach(step.number, f"loss {step.losses['loss']:.3f}")
@@ -520,10 +525,20 @@ def _levels(texts: list[str], subsampling: str = Compression.subsampling) -> lis
     levels = []
     for text in texts:
         codec, _, qualities = text.partition(":")
-        if not qualities:
+        if not qualities.strip():
             raise WrongUse(f"--level takes a codec and its qualities, such as webp:50,20, not '{text}'.")
-        levels += [Compression(codec, quality, subsampling) for quality in _numbers("--level", qualities)]
+        levels += [Compression(codec.strip(), quality, subsampling) for quality in _numbers("--level", qualities)]
     return levels
+
+
+def _parts(flag: str, text: str) -> tuple[str, ...]:
+    """What is listed with commas between; a file that has one in its name is itself."""
+    if Path(text).exists():
+        return (text,)
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(parts):
+        raise WrongUse(f"{flag} takes names with commas between them, not '{text}'.")
+    return parts
 
 
 def _numbers(flag: str, text: str) -> list[int]:

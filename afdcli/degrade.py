@@ -12,7 +12,7 @@ import functools
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from PIL import Image
 from afdcli import codecs, remote, results
 from afdcli.cluster import OnAMachine, ray_map_parts
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
-from afdcli.files import Source, expand_inputs, find_images, printable
+from afdcli.files import Source, Sources, printable
 from afdcli.images import Preprocessing, decode_rgb, read_file
 from afdcli.options import Degradation, DegradeOptions
 from afdcli.parallel import CRASHED, ordered_map
@@ -84,8 +84,8 @@ class Degrading:
             codecs.require(degradation.last.codec)
             _check_folder(options, degradation)
         self._options = options
-        self._paths = expand_inputs([str(options.source)])
-        self.total = sum(1 for _ in find_images(self._paths))
+        self.sources = Sources([str(options.source)], dataset=True)
+        self.total = sum(1 for _ in self.sources)
         """Photos in all."""
         if self.total == 0:
             raise WrongUse(f"There is no image in '{options.source}'.")
@@ -104,7 +104,7 @@ class Degrading:
                 folder = stack.enter_context(_partial_folder(options.destination / degradation.name / PARTIAL))
                 before.append(manifest.kept(folder / "manifest"))
             work, crashed = partial(_degrade_one, options=options), partial(_crashed, options=options)
-            tasks = _tasks(find_images(self._paths), before)
+            tasks = _tasks(self.sources, before)
             done: Iterator[tuple[Source, list[Copy]]]
             if options.cluster == "ray":
                 done = ray_map_parts(partial(OnAMachine, work, crashed), tasks)
@@ -165,7 +165,7 @@ def _partial_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _tasks(sources: Iterator[Source], before: list[Iterator[Row]]) -> Iterator[Task]:
+def _tasks(sources: Iterable[Source], before: list[Iterator[Row]]) -> Iterator[Task]:
     for source in sources:
         yield Task(source, tuple(next(rows, None) for rows in before))
 

@@ -20,7 +20,7 @@ from afdcli import codecs
 from afdcli.cluster import ray_map_parts
 from afdcli.engines import Engine, load_engine
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
-from afdcli.files import Source, expand_inputs, find_images, printable
+from afdcli.files import Source, Sources, printable
 from afdcli.images import Preprocessing, read_rgb
 from afdcli.labels import labels_of
 from afdcli.options import IMAGENET_C, Degradation, EvaluateOptions, ReadOptions, default_workers, degradations
@@ -81,7 +81,8 @@ class Evaluation:
             codecs.require(degradation.last.codec)
         self._classifiers = {name: load_engine(options.model, name) for name in options.weights}
         self._about = next(iter(self._classifiers.values())).about
-        sources = list(find_images(expand_inputs([str(options.dataset)])))
+        self.sources = Sources([str(options.dataset)], dataset=True)
+        sources = list(self.sources)
         if not sources:
             raise WrongUse(f"There is no image in '{options.dataset}'.")
         labels = labels_of(sources, self._about.labels)
@@ -127,7 +128,8 @@ class Evaluation:
             "weights_sha256": {name: one.about.weights_sha256 for name, one in self._classifiers.items()},
         }
         output = self._options.output
-        with ResultFile(output, COLUMNS, record(PROGRAM, settings), resume=False) as file:
+        content = {**record(PROGRAM, settings), **self.sources.left_out()}
+        with ResultFile(output, COLUMNS, content, resume=False) as file:
             file.write(rows)
         if self._options.compare:
             from afdcli import figures  # takes as long to import as a small evaluation

@@ -14,7 +14,7 @@ from torch import Tensor
 from afdcli import codecs
 from afdcli.classifier import DedriftedClassifier, load_classifier
 from afdcli.errors import UnreadableImage, WrongUse
-from afdcli.files import expand_inputs, find_images
+from afdcli.files import Sources
 from afdcli.images import read_rgb
 from afdcli.methods.afd import BlockDCT
 from afdcli.options import Compression, ExplainOptions
@@ -98,7 +98,7 @@ def drift_statistics(options: ExplainOptions, levels: Sequence[Compression]) -> 
     """
     check_writable(options.output)
     classifier, dct = _load(options), BlockDCT()
-    for source in find_images(expand_inputs([str(options.photo)])):
+    for source in Sources([str(options.photo)]):
         try:
             photo = classifier.backbone.preprocessing(read_rgb(source.path, options.read).image)
         except UnreadableImage:

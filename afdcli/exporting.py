@@ -12,7 +12,7 @@ import torch
 
 from afdcli.classifier import load_classifier
 from afdcli.errors import NotTheSame, WrongUse
-from afdcli.files import expand_inputs, find_images
+from afdcli.files import Sources
 from afdcli.graphs import SAVE
 from afdcli.options import ExportOptions
 from afdcli.results import check_writable
@@ -58,9 +58,7 @@ def export(options: ExportOptions) -> Exported:
     classifier = load_classifier(options.model, options.weights)
     if classifier.module is not None and not classifier.module.compilable:
         raise WrongUse(f"'{options.weights}' is a network from elsewhere, and cannot be exported with the classifier.")
-    photos = read_some(
-        find_images(expand_inputs(options.photos)), PHOTOS, options.read, classifier.backbone.preprocessing
-    )
+    photos = read_some(Sources(options.photos), PHOTOS, options.read, classifier.backbone.preprocessing)
     if not photos:
         raise WrongUse(f"None of {', '.join(options.photos)} is a photo that can be read.")
     with tempfile.TemporaryDirectory(dir=options.output.parent) as scratch:

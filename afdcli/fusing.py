@@ -10,7 +10,7 @@ from afdcli.backbones import load_backbone
 from afdcli.checkpoint import load_checkpoint, save_checkpoint
 from afdcli.classifier import DedriftedClassifier, with_module
 from afdcli.errors import BadCheckpoint, WrongUse
-from afdcli.files import expand_inputs, find_images
+from afdcli.files import Sources
 from afdcli.options import FuseOptions
 from afdcli.results import check_writable
 from afdcli.samples import read_some
@@ -51,7 +51,7 @@ def fuse(options: FuseOptions) -> Fused:
     classifier = with_module(checkpoint, backbone, options.source).eval()
     module, folded = checkpoint.module, checkpoint.module.folded().eval()
     after_folding = DedriftedClassifier(classifier.backbone, folded, checkpoint.tap)
-    photos = read_some(find_images(expand_inputs(options.photos)), PHOTOS, options.read, backbone.preprocessing)
+    photos = read_some(Sources(options.photos), PHOTOS, options.read, backbone.preprocessing)
     if not photos:
         raise WrongUse(f"None of {', '.join(options.photos)} is a photo that can be read.")
     difference = largest = 0.0

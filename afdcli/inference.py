@@ -13,7 +13,7 @@ from afdcli.cluster import ray_map_parts
 from afdcli.description import Description
 from afdcli.engines import Engine, load_engine
 from afdcli.errors import OutputRefused, WrongUse
-from afdcli.files import Source, expand_inputs, find_images, printable
+from afdcli.files import Source, Sources, printable
 from afdcli.options import ClassifyOptions, default_workers
 from afdcli.parallel import CRASHED, in_parts, ordered_map, threaded_map
 from afdcli.results import ResultFile, Row, record
@@ -78,8 +78,9 @@ class Classification:
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
             OutputRefused: see `ResultFile`.
         """
-        self._paths = expand_inputs(options.inputs)
-        self.total = sum(1 for _ in find_images(self._paths))
+        self.sources = Sources(options.inputs)
+        """What is classified."""
+        self.total = sum(1 for _ in self.sources)
         """Photos in all."""
         if self.total == 0:
             names = ", ".join("the list on standard input" if text == "-" else f"'{text}'" for text in options.inputs)
@@ -98,7 +99,8 @@ class Classification:
             **asdict(options.read),
         }
         self._columns = columns(options.topk, about)
-        self._file = ResultFile(options.output, self._columns, record("afd classify", settings), resume=options.resume)
+        content = {**record("afd classify", settings), **self.sources.left_out()}
+        self._file = ResultFile(options.output, self._columns, content, resume=options.resume)
         if self._file.rows < self.total:  # Whole batches only: what went through the network together does so again.
             self._file.keep(self._file.rows - self._file.rows % options.model.batch_size)
         self.already = self._file.rows
@@ -110,7 +112,7 @@ class Classification:
         Raises:
             OutputRefused: the photos are not those of the interrupted run.
         """
-        sources = find_images(self._paths)
+        sources = iter(self.sources)
         with self._file as file:
             for row in file.kept():
                 source = next(sources, None)

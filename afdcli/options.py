@@ -238,6 +238,8 @@ class EvaluateOptions:
             raise WrongUse("--degraded brings its own levels: leave out --jpeg, --avif, --level and --passes.")
         if len(set(self.levels)) < len(self.levels) or len(set(self.passes)) < len(self.passes):
             raise WrongUse("--jpeg, --avif, --level and --passes take each value once.")
+        if len(set(self.weights)) < len(self.weights):
+            raise WrongUse("--weights takes each value once.")
 
 
 IMAGENET_C = tuple(Compression("jpeg", quality) for quality in (25, 18, 15, 10, 7))

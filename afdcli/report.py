@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from afdcli.errors import AfdError
-from afdcli.files import printable
+from afdcli.files import Sources, printable
 from afdcli.options import ClassifyOptions, DegradeOptions
 from afdcli.results import Row
 
@@ -195,6 +195,17 @@ class ClassifySummary:
             return row["path"], "(could not be read)", None, None
         label = str(row["label_1"]).split(",")[0]
         return row["path"], label, f"{float(row['prob_1']):.2f}", row["quality"]
+
+
+def show_passed_over(sources: Sources) -> None:
+    """Say what of the inputs gave no row, if anything."""
+    if sources.passed_over:
+        folders = "1 folder" if sources.passed_over == 1 else f"{sources.passed_over:,} folders"
+        verb = "was" if sources.passed_over == 1 else "were"
+        out.print(f"{folders} of the system's own, such as @eaDir, {verb} passed over.", markup=False)
+    if sources.repeated:
+        names = "1 link or name" if sources.repeated == 1 else f"{sources.repeated:,} links or names"
+        out.print(f"{names} led to what had come before, and gave no second row.", markup=False)
 
 
 def busy(

@@ -28,7 +28,7 @@ from afdcli.backbones import default_tap, load_backbone, split
 from afdcli.checkpoint import Checkpoint, check_backbone, load_checkpoint, save_checkpoint, write_tensors
 from afdcli.classifier import DedriftedClassifier, find_weights, pick_device
 from afdcli.errors import BadCheckpoint, UnreadableImage, WrongUse
-from afdcli.files import expand_inputs, find_images
+from afdcli.files import Sources
 from afdcli.images import read_rgb
 from afdcli.labels import labels_of
 from afdcli.methods import METHODS
@@ -104,7 +104,8 @@ class Training:
         """Whether this process writes the files, see `Peers`."""
         if options.model.batch_size % self._peers.count:
             raise WrongUse(f"--batch-size must be a multiple of the {self._peers.count} processes.")
-        sources = [source for source in find_images(expand_inputs(options.photos)) if not source.error]
+        self.sources = Sources(options.photos)
+        sources = [source for source in self.sources if not source.error]
         photos = [source.path for source in sources]
         if len(photos) < 2:
             raise WrongUse(f"Training needs at least two photos, and there are {len(photos)}.")

@@ -21,7 +21,7 @@ from PIL import Image
 
 from afdcli import ModelOptions, TrainOptions, codecs
 from afdcli.classifier import load_classifier
-from afdcli.files import expand_inputs, find_images
+from afdcli.files import Sources
 from afdcli.graphs import SAVE
 from afdcli.labels import labels_of
 from afdcli.options import IMAGENET_C, ReadOptions
@@ -48,13 +48,13 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     classifier = load_classifier(ModelOptions(device="cpu"), "auto")
     preprocessing = classifier.backbone.preprocessing
-    paths = [source.path for source in find_images(expand_inputs((arguments.photos,)))]
+    paths = [source.path for source in Sources((arguments.photos,))]
     drawn = np.random.default_rng(0).permutation(paths)[: arguments.calibration]
     draw = partial(make_pair, size=preprocessing.size, options=TrainOptions((arguments.photos,)))
     pairs = map(draw, enumerate(drawn))
     seen = nncf.Dataset([pair.degraded[None] for pair in pairs if pair is not None])
 
-    sources = list(find_images(expand_inputs((arguments.labelled,))))
+    sources = list(Sources((arguments.labelled,)))
     right = np.array(labels_of(sources, classifier.backbone.labels))
     clean = [load_sample(source, ReadOptions(), preprocessing).pixels for source in sources]
     levels = {"undamaged": np.stack(clean)}

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from afdcli import ModelOptions, TrainOptions
 from afdcli.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from afdcli.classifier import DedriftedClassifier, load_classifier
-from afdcli.files import expand_inputs, find_images
+from afdcli.files import Sources
 from afdcli.methods.afd import AFDConfig, AFDModule
 from afdcli.samples import make_pair
 
@@ -91,7 +91,7 @@ def measure(network: DedriftedClassifier, photos: str) -> dict[str, Tensor]:
     for name, layer in network.module.named_modules():
         if isinstance(layer, nn.PReLU):
             layer.register_forward_hook(partial(add, name))
-    paths = [source.path for source in islice(find_images(expand_inputs((photos,))), SEEN)]
+    paths = [source.path for source in islice(Sources((photos,)), SEEN)]
     size, options = network.backbone.preprocessing.size, TrainOptions((photos,))
     pairs = [pair for one in enumerate(paths) if (pair := make_pair(one, size=size, options=options))]
     for begin in range(0, len(pairs), BATCH):

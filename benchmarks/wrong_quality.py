@@ -14,7 +14,7 @@ import torch
 
 from afdcli import codecs
 from afdcli.classifier import load_classifier
-from afdcli.files import expand_inputs, find_images
+from afdcli.files import Sources
 from afdcli.images import read_rgb
 from afdcli.machine import reuse_memory
 from afdcli.methods.remedy import divergence
@@ -39,7 +39,7 @@ told = {
 }
 kept: dict[str, list[float]] = {name: [] for name in told}
 nats: dict[str, list[float]] = {name: [] for name in told}
-for source in find_images(expand_inputs(arguments.photos)):
+for source in Sources(arguments.photos):
     crop = plain.backbone.preprocessing(read_rgb(source.path, ReadOptions()).image)
     damaged = [np.asarray(codecs.decode(codecs.encode(crop, level))) for level in IMAGENET_C]
     with torch.inference_mode():

@@ -289,6 +289,65 @@ def test_degrade_says_where_the_copies_are(afd, album, tmp_path):
     assert sorted(path.name for path in (tmp_path / "new").iterdir() if path.is_dir()) == ["jpeg-10", "jpeg-25-7"]
 
 
+@pytest.mark.parametrize("command", ["classify", "evaluate", "degrade", "train"])
+def test_what_gave_no_row_is_counted(afd, album, network, tmp_path, command):
+    for name in ("@eaDir/0.jpg/thumb.jpg", "$RECYCLE.BIN/1.jpg"):
+        (album / name).parent.mkdir(parents=True)
+        (album / name).write_bytes(b"no photo")
+    (album / "around").symlink_to(".")
+    flags = {
+        "classify": ("-o", tmp_path / "rows.csv", *network),
+        "evaluate": ("-o", tmp_path / "rows.csv", "--jpeg", "5", *network),
+        "degrade": (tmp_path / "new", "--qf", "10"),
+        "train": ("-o", tmp_path / "m.safetensors", "--steps", "1", "--width", "4", *network),
+    }
+    code, out, _ = afd(command, album, *flags[command], "--workers", "0")
+    assert code == 0
+    assert "2 folders of the system's own, such as @eaDir, were passed over." in out.splitlines()
+    assert "1 link or name led to what had come before, and gave no second row." in out.splitlines()
+    if command in ("classify", "evaluate"):
+        found = json.loads((tmp_path / "rows.csv.json").read_text())
+        assert (found["passed_over"], found["repeated"]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ("none, a.pth", ("none", "a.pth")),
+        (" auto ", ("auto",)),
+        ("x, y.pth", ("x, y.pth",)),
+        ("none,\tb", ("none", "b")),
+    ],
+)
+def test_lists_of_weights_may_have_spaces(afd, monkeypatch, tmp_path, weights, expected):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x, y.pth").touch()
+    asked = []
+    monkeypatch.setattr(cli, "_evaluate", lambda options, quiet: asked.append(options) or 0)
+    flags = ("--jpeg", "25, 18 ,7", "--passes", " 1, 2", "--level", "webp : 50, 20")
+    assert afd("evaluate", "photos", "--weights", weights, *flags)[0] == 0
+    assert asked[0].weights == expected
+    assert asked[0].passes == (1, 2)
+    assert [level.quality for level in asked[0].levels] == [25, 18, 7, 50, 20]
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "reason"),
+    [
+        ("--weights", "none,,auto", "--weights takes names with commas between them, not 'none,,auto'."),
+        ("--weights", "none,", "--weights takes names with commas"),
+        ("--weights", "none, none", "--weights takes each value once"),
+        ("--jpeg", "25,", "--jpeg takes whole numbers with commas between them, not '25,'."),
+        ("--passes", "1,,2", "--passes takes whole numbers"),
+        ("--jpeg", "25, 25", "take each value once"),
+        ("--level", "webp: ", "--level takes a codec and its qualities"),
+    ],
+)
+def test_lists_with_gaps_or_doubles_are_refused(afd, flag, value, reason):
+    code, out, err = afd("evaluate", "photos", flag, value)
+    assert (code, out) == (2, "") and reason in err
+
+
 @pytest.mark.parametrize("command", ["classify", "evaluate", "degrade"])
 def test_quiet_prints_nothing(afd, album, network, tmp_path, command):
     flags = {

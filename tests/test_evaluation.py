@@ -22,7 +22,7 @@ from afdcli.classifier import load_classifier
 from afdcli.degrade import Degrading
 from afdcli.errors import OutputRefused, WrongUse
 from afdcli.evaluation import COLUMNS, Evaluation, compare, markdown
-from afdcli.files import find_images
+from afdcli.files import Sources
 from afdcli.inference import classify
 from afdcli.options import (
     ClassifyOptions,
@@ -87,7 +87,7 @@ def plain(tmp_path_factory):
 def predicted(plain, classifier):
     """What `afd classify` says of them: for each the five classes, most probable first."""
     options = ClassifyOptions((str(plain),), model=CPU, workers=0)
-    batches = classify(find_images([str(plain)]), classifier, options)
+    batches = classify(Sources([str(plain)]), classifier, options)
     return [[index for _, index, _ in one.classes] for batch in batches for one in batch]
 
 

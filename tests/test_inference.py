@@ -17,7 +17,7 @@ from timm.data import create_transform, resolve_data_config
 from afdcli import inference
 from afdcli.classifier import load_classifier
 from afdcli.errors import OutputRefused, WrongUse
-from afdcli.files import find_images
+from afdcli.files import Sources
 from afdcli.inference import Classification, classify, columns
 from afdcli.options import ClassifyOptions, ModelOptions, ReadOptions
 
@@ -82,7 +82,7 @@ def options(inputs, output, batch_size=32, **others):
 def predict(classifier, inputs, batch_size=32, **others):
     """Rows, without any file being written."""
     asked = options(inputs, "unused.csv", batch_size, **others)
-    batches = classify(find_images(asked.inputs), classifier, asked)
+    batches = classify(Sources(asked.inputs), classifier, asked)
     names = columns(asked.topk, classifier.about)
     return [prediction.row(names) for batch in batches for prediction in batch]
 

@@ -11,7 +11,7 @@ from afdcli import remote
 from afdcli.degrade import Degrading
 from afdcli.errors import UnreadableImage, WrongUse
 from afdcli.evaluation import Evaluation
-from afdcli.files import expand_inputs, find_images
+from afdcli.files import Sources
 from afdcli.images import read_file, read_rgb
 from afdcli.inference import Classification
 from afdcli.options import (
@@ -37,28 +37,65 @@ def store():
 
 
 def found(*inputs):
-    return [(source.name, source.error) for source in find_images(expand_inputs(inputs))]
+    return [(source.name, source.error) for source in Sources(inputs)]
 
 
 def test_a_store_is_searched_as_a_folder_is(store):
     names = ["a/c.PNG", "a/deep/d.webp", "b.jpg", "empty.jpg", "z[1].jpg"]
     assert found("memory://bucket") == found("memory://bucket/") == [(name, "") for name in names]
     several = found("memory://bucket/a", "memory://bucket/b.jpg")
-    assert [name.removeprefix("memory://") for name, _ in several] == [
-        f"/bucket/{name}" for name in ("a/c.PNG", "a/deep/d.webp", "b.jpg")
+    assert [name for name, _ in several] == [
+        f"memory://bucket/{name}" for name in ("a/c.PNG", "a/deep/d.webp", "b.jpg")
     ]
 
 
 def test_a_single_file_counts_whatever_it_is_called(store):
-    assert found("memory://bucket/b.jpg") == [("b.jpg", "")]
-    assert found("memory://bucket/notes.txt") == [("notes.txt", "")]
+    assert found("memory://bucket/b.jpg") == [("memory://bucket/b.jpg", "")]
+    assert found("memory://bucket/notes.txt") == [("memory://bucket/notes.txt", "")]
 
 
 def test_patterns_match_in_order_of_name(store):
     assert [name.rpartition("/")[2] for name, _ in found("memory://bucket/*.jpg")] == ["b.jpg", "empty.jpg", "z[1].jpg"]
-    assert found("memory://bucket/z[1].jpg") == [("z[1].jpg", "")], "a name before it is a pattern"
+    assert found("memory://bucket/z[1].jpg") == [("memory://bucket/z[1].jpg", "")], "a name before it is a pattern"
     with pytest.raises(WrongUse, match="There is nothing at"):
         found("memory://bucket/*.tiff")
+
+
+def test_what_exists_is_no_pattern(store):
+    store.pipe("/bucket/trip [2019]/p[1].jpg", b"x")
+    store.pipe("/bucket/trip 2/p1.jpg", b"x")
+    for pattern, name in {
+        "trip [2019]/*.jpg": "trip [2019]/p[1].jpg",
+        "trip [2019]/p[1].*": "trip [2019]/p[1].jpg",
+        "*/p[1].j*": "trip [2019]/p[1].jpg",
+        "trip [2]/*.jpg": "trip 2/p1.jpg",
+        "trip*/p[0-9].jpg": "trip 2/p1.jpg",
+        "t*[[]2019]/*": "trip [2019]/p[1].jpg",
+    }.items():
+        assert found(f"memory://bucket/{pattern}") == [(f"memory:///bucket/{name}", "")]
+
+
+def test_each_photo_comes_once_however_it_is_spelled(store):
+    inputs = ["memory://bucket/b.jpg", "memory:///bucket/b.jpg", "memory://bucket", "memory:///bucket/a/"]
+    inputs += ["memory://bucket/*.jpg", "memory://bucket/notes.txt", "memory:///bucket/notes.txt"]
+    sources = Sources(inputs)
+    assert [source.name.rpartition("bucket/")[2] for source in sources] == [
+        *("b.jpg", "a/c.PNG", "a/deep/d.webp", "empty.jpg", "z[1].jpg", "notes.txt")
+    ]
+    assert sources.repeated == 7
+
+
+def test_systems_own_folders_are_passed_over_and_counted(store):
+    for name in ("@eaDir/x.jpg", "a/@eaDir/c.PNG/y.jpg", ".Trashes/z.jpg", "a/@eaDir/w.jpg"):
+        store.pipe(f"/bucket/{name}", b"x")
+    for inputs, rows, passed_over in (
+        (["memory://bucket"], 5, 4),  # .trash as well
+        (["memory://bucket/@eaDir"], 1, 0),
+        (["memory://bucket/@eaDir/*"], 1, 0),
+        (["memory://bucket/[ab@]*/[@cd]*"], 2, 1),
+    ):
+        sources = Sources(inputs)
+        assert (len(list(sources)), sources.passed_over) == (rows, passed_over)
 
 
 def test_what_is_not_there_is_refused(store):
@@ -77,6 +114,8 @@ def test_contents_are_those_of_the_store(store):
 
 
 def test_a_store_that_fails_gives_a_reason_for_each_file(store, monkeypatch):
+    failing = Sources(["memory://bucket"])
+
     def fail(*_, **__):
         raise ConnectionError("the line\nis down.")
 
@@ -84,7 +123,7 @@ def test_a_store_that_fails_gives_a_reason_for_each_file(store, monkeypatch):
         monkeypatch.setattr(type(store), method, fail)
     with pytest.raises(UnreadableImage, match="cannot be read: the line is down"):
         read_file("memory://bucket/b.jpg")
-    (failed,) = find_images(["memory://bucket"])
+    (failed,) = failing
     assert failed.error == "folder cannot be read: the line is down"
     with pytest.raises(UnreadableImage, match="the line is down"):
         remote.exists("memory://bucket/b.jpg")
@@ -95,8 +134,8 @@ def test_a_file_here_may_look_like_a_uri(tmp_path, monkeypatch):
     Path("memory:").mkdir()
     Image.new("RGB", (9, 9)).save("memory:/photo.png")
     Path("memory:/photo").write_bytes(b"")
-    assert found("memory://photo.png") == [("photo.png", "")]
-    assert found("memory://photo") == [("photo", "")], "whatever it is called"
+    assert found("memory://photo.png") == [("memory://photo.png", "")]
+    assert found("memory://photo") == [("memory://photo", "")], "whatever it is called"
     assert read_rgb("memory://photo.png", ReadOptions()).size == (9, 9)
 
 
@@ -104,7 +143,7 @@ def test_rows_and_copies_are_those_of_files_here(photos, dedrifted, tmp_path):
     """By processes of their own, which must open the store themselves."""
     rows, copies, measured = [], [], []
     (photos / "a.jpg.png").write_bytes((photos / "a.jpg").read_bytes())
-    for number, place in enumerate((str(photos), photos.as_uri())):
+    for number, place in enumerate((str(photos), f"local://{photos}")):
         model = ModelOptions("test_resnet", dedrifted[0], "cpu", engine="torch")
         output = tmp_path / f"{number}.csv"
         list(Classification(ClassifyOptions((place,), output, model=model, workers=1)).rows())

@@ -150,3 +150,14 @@ def test_a_summary_of_many_photos_shows_none_of_them(capsys):
     assert "1,000 of 1,000 photos" in shown
     assert "some_backbone, no de-drifting module" in shown
     assert "tabby" not in shown
+
+
+def test_what_gave_no_row_is_said(capsys):
+    report.show_passed_over(SimpleNamespace(passed_over=0, repeated=0))
+    assert capsys.readouterr().out == ""
+    report.show_passed_over(SimpleNamespace(passed_over=1234, repeated=1))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "1,234 folders of the system's own, such as @eaDir, were passed over.",
+        "1 link or name led to what had come before, and gave no second row.",
+    ]
