@@ -12,16 +12,16 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from afdcli.benching import bench
-    from afdcli.classifier import DedriftedClassifier, load_classifier
-    from afdcli.degrade import Degrading
+    from afdcli.commands.bench import bench
+    from afdcli.commands.classify import Classification
+    from afdcli.commands.degrade import Degrading
+    from afdcli.commands.evaluate import Evaluation
+    from afdcli.commands.explain import explain
+    from afdcli.commands.export import export
+    from afdcli.commands.fuse import fuse
+    from afdcli.commands.train import Training
     from afdcli.errors import AfdError
-    from afdcli.evaluation import Evaluation
-    from afdcli.explaining import explain
-    from afdcli.exporting import export
-    from afdcli.fusing import fuse
-    from afdcli.images import Preprocessing, read_rgb
-    from afdcli.inference import Classification
+    from afdcli.models.classifier import DedriftedClassifier, load_classifier
     from afdcli.options import (
         BenchOptions,
         ClassifyOptions,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         ReadOptions,
         TrainOptions,
     )
-    from afdcli.training import Training
+    from afdcli.photos.reading import Preprocessing, read_rgb
 
 __version__ = metadata.version("afd-dedrift")
 __all__ = [
@@ -69,18 +69,18 @@ __all__ = [
 
 _MODULES = {
     "AfdError": "errors",
-    "Classification": "inference",
-    "DedriftedClassifier": "classifier",
-    "Degrading": "degrade",
-    "Evaluation": "evaluation",
-    "Preprocessing": "images",
-    "Training": "training",
-    "bench": "benching",
-    "explain": "explaining",
-    "export": "exporting",
-    "fuse": "fusing",
-    "load_classifier": "classifier",
-    "read_rgb": "images",
+    "Classification": "commands.classify",
+    "DedriftedClassifier": "models.classifier",
+    "Degrading": "commands.degrade",
+    "Evaluation": "commands.evaluate",
+    "Preprocessing": "photos.reading",
+    "Training": "commands.train",
+    "bench": "commands.bench",
+    "explain": "commands.explain",
+    "export": "commands.export",
+    "fuse": "commands.fuse",
+    "load_classifier": "models.classifier",
+    "read_rgb": "photos.reading",
 }
 
 

@@ -1,6 +1,6 @@
 """`python -m afdcli` is `afd`."""
 
-from afdcli.cli import main
+from afdcli.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -13,9 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from afdcli.backbones import load_backbone
-from afdcli.checkpoint import load_checkpoint
-from afdcli.classifier import with_module
+from afdcli.models.backbones import load_backbone
+from afdcli.models.checkpoint import load_checkpoint
+from afdcli.models.classifier import with_module
 from afdcli.options import DEFAULT_BACKBONE
 
 ROWS = {

@@ -11,7 +11,7 @@ import time
 
 import torch
 
-from afdcli.classifier import DedriftedClassifier, load_classifier
+from afdcli.models.classifier import DedriftedClassifier, load_classifier
 from afdcli.options import ModelOptions
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

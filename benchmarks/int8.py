@@ -19,15 +19,16 @@ import nncf
 import numpy as np
 from PIL import Image
 
-from afdcli import ModelOptions, TrainOptions, codecs
-from afdcli.classifier import load_classifier
-from afdcli.files import Sources
-from afdcli.graphs import SAVE
-from afdcli.labels import labels_of
+from afdcli import ModelOptions, TrainOptions
+from afdcli.formats import codecs
+from afdcli.formats.exports import FORMATS, Run, import_openvino
+from afdcli.machines.processes import threaded_map
+from afdcli.models.classifier import load_classifier
+from afdcli.models.graphs import SAVE
 from afdcli.options import IMAGENET_C, ReadOptions
-from afdcli.parallel import threaded_map
-from afdcli.runtimes import FORMATS, Run, import_openvino
-from afdcli.samples import load_sample, make_pair
+from afdcli.photos.labels import labels_of
+from afdcli.photos.samples import load_sample, make_pair
+from afdcli.photos.sources import Sources
 
 BATCH = 32
 ROUNDS = 9

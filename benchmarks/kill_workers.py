@@ -19,7 +19,8 @@ import ray
 from flat import link_photos
 from ray.cluster_utils import Cluster
 
-from afdcli import Classification, ClassifyOptions, cluster
+from afdcli import Classification, ClassifyOptions
+from afdcli.machines import cluster
 
 PART = 32
 

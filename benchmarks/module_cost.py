@@ -12,10 +12,10 @@ from functools import partial
 
 import numpy as np
 
-from afdcli.engines import Engine, load_engine
-from afdcli.machine import reuse_memory
+from afdcli.engines.loading import Engine, load_engine
+from afdcli.machines.hardware import reuse_memory
+from afdcli.machines.processes import threaded_map
 from afdcli.options import DEFAULT_BACKBONE, ENGINES, ModelOptions
-from afdcli.parallel import threaded_map
 
 BATCHES = 4
 

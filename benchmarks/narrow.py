@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from afdcli import ModelOptions, TrainOptions
-from afdcli.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from afdcli.classifier import DedriftedClassifier, load_classifier
-from afdcli.files import Sources
 from afdcli.methods.afd import AFDConfig, AFDModule
-from afdcli.samples import make_pair
+from afdcli.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from afdcli.models.classifier import DedriftedClassifier, load_classifier
+from afdcli.photos.samples import make_pair
+from afdcli.photos.sources import Sources
 
 SEEN = 96
 """Photos that the channels are judged by."""

@@ -13,7 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from afdcli import BenchOptions, ModelOptions, bench
-from afdcli.machine import reuse_memory
+from afdcli.machines.hardware import reuse_memory
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("folder", type=Path)

@@ -15,7 +15,7 @@ import timm  # noqa: E402
 import torch  # noqa: E402
 from timm.data import create_dataset, create_loader, resolve_model_data_config  # noqa: E402
 
-from afdcli.backbones import load_backbone  # noqa: E402
+from afdcli.models.backbones import load_backbone  # noqa: E402
 
 folder, out = sys.argv[1:]
 model = timm.create_model("tf_efficientnet_lite0").eval()

@@ -12,13 +12,13 @@ import argparse
 import numpy as np
 import torch
 
-from afdcli import codecs
-from afdcli.classifier import load_classifier
-from afdcli.files import Sources
-from afdcli.images import read_rgb
-from afdcli.machine import reuse_memory
+from afdcli.formats import codecs
+from afdcli.machines.hardware import reuse_memory
 from afdcli.methods.remedy import divergence
+from afdcli.models.classifier import load_classifier
 from afdcli.options import DEFAULT_BACKBONE, IMAGENET_C, ModelOptions, ReadOptions
+from afdcli.photos.reading import read_rgb
+from afdcli.photos.sources import Sources
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("module")

@@ -31,9 +31,9 @@ def dedrifted(tmp_path: Path) -> tuple[Path, Path]:
     import torch
     from safetensors.torch import save_file
 
-    from afdcli.backbones import load_backbone, split
-    from afdcli.checkpoint import Checkpoint, save_checkpoint
     from afdcli.methods.afd import AFDConfig, AFDModule
+    from afdcli.models.backbones import load_backbone, split
+    from afdcli.models.checkpoint import Checkpoint, save_checkpoint
 
     torch.manual_seed(0)
     network, file = tmp_path / "network.safetensors", tmp_path / "module.safetensors"

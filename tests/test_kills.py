@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from afdcli import cli
+from afdcli.cli import app
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 
@@ -51,7 +51,7 @@ def network(tmp_path_factory):
 def in_peace(monkeypatch, *args):
     monkeypatch.setattr(sys, "argv", ["afd", *map(str, args), "--quiet", "--workers", "0"])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        app.main()
     assert not end.value.code
 
 

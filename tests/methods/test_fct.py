@@ -3,13 +3,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from afdcli.backbones import load_backbone, split
-from afdcli.classifier import DedriftedClassifier
-from afdcli.codecs import decode, encode
-from afdcli.images import read_rgb
+from afdcli.formats.codecs import decode, encode
 from afdcli.methods.fct import FCTConfig, FCTModule
 from afdcli.methods.remedy import Batch, Outputs, divergence, relative_error
+from afdcli.models.backbones import load_backbone, split
+from afdcli.models.classifier import DedriftedClassifier
 from afdcli.options import DEFAULT_BACKBONE, Compression, ReadOptions
+from afdcli.photos.reading import read_rgb
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 

@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 from spandrel.architectures.DnCNN import DnCNN
 from torch import nn
 
-from afdcli.classifier import load_classifier
 from afdcli.errors import BadCheckpoint
 from afdcli.methods.restore import ARCNN, ARCNNConfig, load_restorer
+from afdcli.models.classifier import load_classifier
 from afdcli.options import ModelOptions
 
 

@@ -1,0 +1,298 @@
+"""What a person sees in a terminal: progress, tables, refusals. The results themselves go to files."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from statistics import median_low
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from afdcli.errors import AfdError
+from afdcli.options import ClassifyOptions, DegradeOptions
+from afdcli.photos.sources import Sources, printable
+from afdcli.results.rowfile import Row
+
+if TYPE_CHECKING:
+    from afdcli.commands.bench import Rate
+    from afdcli.commands.export import Exported
+    from afdcli.commands.fuse import Fused
+    from afdcli.engines.loading import Engine
+
+ALL_READ, SOME_FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+"""The exit codes: every input was read; some were not, see the rows; nothing was done; Ctrl-C."""
+
+PLAIN_INTERVAL = 10.0
+"""Seconds between the lines that stand for a progress bar where there is no terminal."""
+PLAIN_SHARE = 0.1
+"""The same as a share of the time so far: a night's log is no longer than an hour's."""
+FAILURES_SHOWN = 5
+ROWS_SHOWN = 20
+"""A run of no more photos shows all its predictions."""
+
+# Lines are never wrapped to an invented width: in a pipe, one sentence stays one line.
+WIDTH_IN_A_PIPE = 160
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE)
+err = Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+def visible(name: str) -> str:
+    r"""`name` on one line of a terminal: control characters, which could move the cursor, show as `\n`, `\x1b`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in printable(name))
+
+
+def refuse(error: Exception) -> int:
+    """Say why nothing was done; returns the exit code."""
+    sentence = str(error)
+    if not isinstance(error, AfdError):  # a usage error, from the parser of the command line
+        usage: Any = error
+        sentence = f"{usage.format_message().rstrip('.')}. See: {usage.ctx.command_path} --help"
+    err.print(Text.assemble(("afd: ", "bold red"), sentence))
+    return REFUSED
+
+
+class Tracker:
+    """How far a batch is: a bar on a terminal, now and then a line in a pipe, nothing if `quiet`.
+
+    A context manager that ends on Ctrl-C without an exception, and then is `interrupted`.
+    """
+
+    def __init__(self, total: int, noun: str, quiet: bool, already: int = 0) -> None:
+        """`already` of the `total` were done by an earlier run, and do not count for the rate."""
+        self.done = 0
+        self.failed = 0
+        self.interrupted = False
+        self.noun = noun
+        self._total, self._already = total, already
+        self._failures: list[tuple[str, str]] = []
+        self._begun = self._said = time.monotonic()
+        self._plain = not quiet and not err.is_terminal
+        self._bar = Progress(
+            BarColumn(bar_width=30),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f} " + noun),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            TextColumn("[red]{task.fields[failed]}"),
+            console=err,
+            transient=True,
+            disable=quiet or self._plain,
+        )
+        self._task = self._bar.add_task("", total=total, rate="", note="", failed="")
+
+    def __enter__(self) -> Tracker:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        self._bar.stop()
+        self.interrupted = kind is KeyboardInterrupt
+        return self.interrupted
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self._begun
+
+    def reach(self, done: int, note: str) -> None:
+        """`done` are done in all; a `note` says how it goes."""
+        self.done = done
+        self._show(note)
+
+    def advance(self, name: str, error: str | None) -> None:
+        """One more is done: `name`, which failed if there is an `error`."""
+        self.done += 1
+        if error:
+            self.failed += 1
+            if self.failed <= FAILURES_SHOWN:
+                self._failures.append((name, error))
+        self._show()
+
+    def _show(self, note: str = "") -> None:
+        rate = max(self.done - self._already, 0) / max(self.seconds, 1e-9)
+        failed = f"{self.failed:,} failed" if self.failed else ""
+        self._bar.update(self._task, completed=self.done, rate=f"{rate:.1f} a second", note=note, failed=failed)
+        if self._plain and time.monotonic() - self._said >= max(PLAIN_INTERVAL, PLAIN_SHARE * self.seconds):
+            self._said = time.monotonic()
+            parts = [f"{self.done:,} of {self._total:,} {self.noun}", f"{rate:.1f} a second", note, failed]
+            if rate:
+                parts.append(f"{(self._total - self.done) / rate:.0f} s left")
+            err.print(", ".join(filter(None, parts)), markup=False)
+
+    def conclude(self, where: str) -> int:
+        """Name the first failures and `where` the others are; returns the exit code."""
+        if not self.failed:
+            return ALL_READ
+        err.print(f"\n{self.failed:,} of {self._total:,} {self.noun} could not be used:", style="bold", markup=False)
+        width = max(len(visible(name)) for name, _ in self._failures)
+        for name, error in self._failures:
+            err.print(Text.assemble(f"  {visible(name):{width}}  ", (visible(error), "red")))
+        if self.failed > FAILURES_SHOWN:
+            err.print(f"  and {self.failed - FAILURES_SHOWN:,} more. {where}", markup=False)
+        return SOME_FAILED
+
+
+def stopped(tracker: Tracker, advice: str) -> int:
+    """Say how far it came before Ctrl-C; returns the exit code."""
+    err.print(f"Stopped after {tracker.done:,} {tracker.noun}. {advice}", markup=False)
+    return INTERRUPTED
+
+
+class ClassifySummary:
+    """What `afd classify` shows at its end. The rows are in the output; a few are shown as well."""
+
+    def __init__(self, options: ClassifyOptions, total: int) -> None:
+        self._options = options
+        self._total = total
+        self._shown: list[Row] = []
+        self._read = 0
+        self._qualities: Counter[int] = Counter()
+
+    def add(self, row: Row) -> None:
+        """Take one row into account; of an earlier run, its values may be text."""
+        if self._total <= ROWS_SHOWN:
+            self._shown.append(row)
+        self._read += row["status"] == "ok"
+        if row["quality"]:
+            self._qualities[int(row["quality"])] += 1
+
+    def show(self, classifier: Engine, seconds: float) -> None:
+        """Print it, and what `classifier` it was."""
+        if self._shown:
+            heads = ("photo", "label", "probability", "JPEG quality")
+            table(heads, (self._cells(row) for row in self._shown), left=2)
+            out.print()
+        qualities = sorted(self._qualities.elements())
+        spread = "none"
+        if qualities:
+            spread = f"{len(qualities):,}, quality {qualities[0]} to {qualities[-1]}, median {median_low(qualities)}"
+        about = classifier.about
+        facts = {
+            "Classified": f"{self._read:,} of {self._total:,} photos in {seconds:.1f} s",
+            "JPEG files": spread,
+            "Backbone": f"{about.backbone}, {'no' if about.method == 'none' else 'with a'} de-drifting module",
+            "Engine": classifier.engine,
+            "Rows": str(self._options.output),
+        }
+        grid = Table.grid(padding=(0, 2))
+        for name, value in facts.items():
+            grid.add_row(Text(name, "dim"), Text(visible(value)))
+        out.print(grid)
+
+    @staticmethod
+    def _cells(row: Row) -> tuple[object, ...]:
+        if row["status"] != "ok":
+            return row["path"], "(could not be read)", None, None
+        label = str(row["label_1"]).split(",")[0]
+        return row["path"], label, f"{float(row['prob_1']):.2f}", row["quality"]
+
+
+def show_passed_over(sources: Sources) -> None:
+    """Say what of the inputs gave no row, if anything."""
+    if sources.passed_over:
+        folders = "1 folder" if sources.passed_over == 1 else f"{sources.passed_over:,} folders"
+        verb = "was" if sources.passed_over == 1 else "were"
+        out.print(f"{folders} of the system's own, such as @eaDir, {verb} passed over.", markup=False)
+    if sources.repeated:
+        names = "1 link or name" if sources.repeated == 1 else f"{sources.repeated:,} links or names"
+        out.print(f"{names} led to what had come before, and gave no second row.", markup=False)
+
+
+def busy(
+    text: str = "Loading the classifier; the first time takes a while ...",
+) -> AbstractContextManager[Status | None]:
+    """Say on a terminal what is being waited for, as long as it is."""
+    return err.status(Text(text)) if err.is_terminal else nullcontext()
+
+
+def show_validation(step: int, losses: Mapping[str, float], validation: Mapping[str, float]) -> None:
+    """Print a line about how training goes."""
+    agreement = f"agreement {validation['agreement_without']:.1f} -> {validation['agreement']:.1f} %"
+    angle = f"feature angle {validation['angle_without']:.1f} -> {validation['angle']:.1f} degrees"
+    parts = (f"step {step:,}", f"loss {losses['loss']:.3f}", agreement, f"undamaged {validation['clean']:.1f} %", angle)
+    err.print(", ".join(parts), markup=False)
+
+
+def show_fused(fused: Fused) -> None:
+    """Say what folding changed."""
+    rows = [("parameters", *map("{:,}".format, fused.parameters)), ("MACs an image", *map("{:,}".format, fused.macs))]
+    table(("", "before", "after"), rows)
+    out.print(
+        f"Largest difference over {fused.photos} photos: {fused.difference:.1e} of the largest output.", markup=False
+    )
+
+
+def show_rates(rates: Iterable[Rate]) -> None:
+    """Print what `afd bench` measured, and meanwhile say on a terminal what it is at."""
+    rows = []
+    with busy("Measuring ...") as status:
+        for rate in rates:
+            speed = rate.photos_per_second
+            rows.append((rate.part, rate.engine, rate.weights, f"{speed:.1f}", f"{1000 / speed:.1f}"))
+            if status is not None:
+                status.update(f"Measuring ... {rate.part} {speed:.1f} photos a second")
+    table(("part", "engine", "weights", "photos a second", "ms a photo"), rows, left=3)
+
+
+def show_exported(exported: Exported) -> None:
+    """Say what was written, and how near it is."""
+    written = f"{' and '.join(map(str, exported.files))}: {exported.size / 1e6:.1f} MB."
+    out.print(
+        f"{written} {exported.same_class} of {exported.photos} photos get the same class as in torch; "
+        f"the largest difference between probabilities is {exported.difference:.1e}.",
+        markup=False,
+    )
+
+
+def show_accuracies(rows: Sequence[Row], output: Path) -> None:
+    """Print what `afd evaluate` measured."""
+    labelled = rows[0]["top1"] is not None
+    compared = any(row["difference"] is not None for row in rows)
+    heads = ["weights", "codec", "quality", "passes"]
+    heads += ["top-1 %", "95 % interval", "top-5 %"] if labelled else []
+    heads += ["recovered %", "p"] if compared else []
+    cells = []
+    for row in rows:
+        cell = [row["weights"], row["codec"], row["quality"], row["passes"] or None]
+        if labelled:
+            interval = f"{row['top1_low']:.1f} - {row['top1_high']:.1f}"
+            cell += [f"{row['top1']:.1f}", interval, f"{row['top5']:.1f}"]
+        if compared:
+            cell += [None if row["recovered"] is None else f"{row['recovered']:.1f}", row["p_value"]]
+        cells.append([*cell, f"{row['agreement']:.1f}", f"{row['bytes_per_pixel']:.3f}"])
+    table([*heads, "agreement %", "bytes a pixel"], cells, left=2)
+    unlabelled = "" if labelled else " No folder is named like a class, so only agreement could be measured."
+    out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}. Rows are in {output}.{unlabelled}", markup=False)
+
+
+def show_copies(options: DegradeOptions, tracker: Tracker) -> None:
+    """Say what `afd degrade` made, and where it is."""
+    names = ", ".join(degradation.name for degradation in options.degradations)
+    out.print(
+        f"{tracker.done - tracker.failed:,} photos are in {options.destination} as {names}, with a manifest for each.",
+        markup=False,
+    )
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]], left: int = 1) -> None:
+    """Print a table; the first `left` columns hold text, the others numbers."""
+    cells = [["" if value is None else visible(str(value)) for value in row] for row in rows]
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for index, head in enumerate(heads):
+        # Where the terminal is narrow, only the first column, with the paths, is cut short.
+        width = max(map(len, [head, *(row[index] for row in cells)])) if index else None
+        justify: Literal["left", "right"] = "left" if index < left else "right"
+        grid.add_column(head, justify=justify, min_width=width, overflow="ellipsis", no_wrap=True)
+    for row in cells:
+        grid.add_row(*map(Text, row))
+    out.print(grid)

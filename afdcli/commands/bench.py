@@ -1,0 +1,99 @@
+"""`afd bench`: photos a second on this machine, for each part of classifying them, and for all of it together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import cycle
+
+import numpy as np
+
+from afdcli.commands.classify import classify
+from afdcli.engines.loading import compiling_engines, load_engine
+from afdcli.errors import WrongUse
+from afdcli.machines.processes import ordered_map, threaded_map
+from afdcli.models.classifier import load_classifier
+from afdcli.options import BenchOptions, ClassifyOptions
+from afdcli.photos.samples import decode_only, load_sample, read_some
+from afdcli.photos.sources import Source, Sources
+
+WARM_UP = 1.0
+"""Seconds that are not counted: processes start, caches fill."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast one part is."""
+
+    part: str
+    engine: str
+    """Empty where none takes part."""
+    weights: str
+    """The de-drifting module; empty where none takes part."""
+    photos_per_second: float
+
+
+def bench(options: BenchOptions) -> Iterator[Rate]:
+    """Measure each part by itself, then all of them together, as `afd classify` does them; by every engine there is.
+
+    Raises:
+        WrongUse: there are no photos, or none can be read.
+        BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_engine`.
+    """
+    sources = list(Sources(options.photos))
+    engines = {
+        (name, weights): load_engine(replace(options.model, engine=name), weights)
+        for name in _engine_names(options)
+        for weights in dict.fromkeys(("none", options.weights))
+    }
+    preprocessing = next(iter(engines.values())).about.preprocessing
+    samples = read_some(sources, options.model.batch_size, options.read, preprocessing)
+    if not samples:
+        raise WrongUse(f"None of {', '.join(options.photos)} is a photo that can be read.")
+    batch = np.stack([sample.pixels for sample in samples if sample.pixels is not None])
+    read: dict[str, Callable[[Source], object]] = {
+        "decode": partial(decode_only, read=options.read),
+        "decode, preprocess": partial(load_sample, read=options.read, preprocessing=preprocessing),
+    }
+    for part, function in read.items():
+        done = ordered_map(
+            function,
+            cycle(sources),
+            workers=options.workers,
+            ahead=2 * options.model.batch_size,
+            room=preprocessing.nbytes,
+            crashed=lambda _: None,
+        )
+        yield Rate(part, "", "", _rate((1 for _ in done), options.seconds))
+    for (name, weights), engine in engines.items():
+        tops = threaded_map(partial(engine.top, k=5), cycle([batch]), engine.lanes)
+        counts = (len(index) for index, *_ in tops)
+        yield Rate("inference", name, weights, _rate(counts, options.seconds))
+    settings = ClassifyOptions(options.photos, model=options.model, read=options.read, workers=options.workers)
+    for (name, weights), engine in engines.items():
+        counts = (len(predictions) for predictions in classify(cycle(sources), engine, settings))
+        yield Rate("end to end", name, weights, _rate(counts, options.seconds))
+
+
+def _engine_names(options: BenchOptions) -> list[str]:
+    """The one asked for; or all that run here, torch first."""
+    if options.model.engine != "auto":
+        return [options.model.engine]
+    return ["torch", *compiling_engines(load_classifier(options.model, options.weights))]
+
+
+def _rate(counts: Iterator[int], seconds: float) -> float:
+    """Photos a second; each of the endless `counts` says how many have just been done."""
+    begin = start = time.perf_counter()
+    total = 0
+    for count in counts:
+        now = time.perf_counter()
+        if start - begin < WARM_UP:
+            start = now
+            continue
+        total += count
+        if now - start >= seconds:
+            break
+    return total / (now - start)

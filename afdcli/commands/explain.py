@@ -1,0 +1,136 @@
+"""`afd explain`: what compression does to one photo inside the classifier, and what the module puts back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from afdcli.errors import UnreadableImage, WrongUse
+from afdcli.formats import codecs
+from afdcli.methods.afd import BlockDCT
+from afdcli.models.classifier import DedriftedClassifier, load_classifier
+from afdcli.options import Compression, ExplainOptions
+from afdcli.photos.reading import read_rgb
+from afdcli.photos.sources import Sources
+from afdcli.results.rowfile import check_writable
+
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One photo as the network sees it, and what happens to it at the tap."""
+
+    title: str
+    """What is explained: the photo, or how it was compressed."""
+    photo: np.ndarray
+    """(H, W, 3) uint8."""
+    compressed: np.ndarray | None
+    """The same, compressed as asked; None if it was not asked for."""
+    drift: np.ndarray
+    """(h, w) the drift map in (0, 1), of the compressed photo if there is one."""
+    before: np.ndarray | None
+    """(h, w) degrees between the features of the compressed photo and of the photo itself."""
+    after: np.ndarray | None
+    """The same with the module."""
+    tops: dict[str, list[tuple[str, float]]]
+    """Title -> the classes, (label, probability), most probable first."""
+
+
+def explain(options: ExplainOptions) -> Explanation:
+    """Explain the one photo of `options`.
+
+    Raises:
+        WrongUse: there is no module for the backbone.
+        UnreadableImage: the photo cannot be read.
+        OutputRefused: the output cannot be written.
+    """
+    check_writable(options.output)
+    classifier = _load(options)
+    preprocessing = classifier.backbone.preprocessing
+    try:
+        image = read_rgb(str(options.photo), options.read).image
+    except UnreadableImage as error:
+        raise UnreadableImage(f"'{options.photo}' cannot be read: {error}.") from None
+    photo, compressed = preprocessing(image), None
+    if options.compression is not None:
+        compressed = preprocessing(codecs.decode(codecs.encode(image, options.compression)))
+    with torch.inference_mode():
+        images = classifier.images(np.stack([np.asarray(view) for view in (photo, compressed) if view is not None]))
+        features = classifier.features(images)
+        assert classifier.module is not None
+        mended, drift = classifier.module.mend(features, images)
+        assert drift is not None
+        plain = classifier.tail(features).softmax(1)
+        dedrifted = classifier.tail(mended, partial(classifier.module.correct, drift)).softmax(1)
+    labels = classifier.backbone.labels.names
+    title = "photo"
+    tops = {title: _top(plain[0], labels)}
+    if options.compression is not None:
+        title = f"{options.compression.codec.upper()} quality {options.compression.quality}"
+        tops[title] = _top(plain[1], labels)
+    tops[f"{title}, de-drifted"] = _top(dedrifted[-1], labels)
+    return Explanation(
+        title,
+        np.asarray(photo),
+        None if compressed is None else np.asarray(compressed),
+        drift[-1].mean(0).cpu().numpy(),
+        None if compressed is None else feature_angle(features[1:], features[:1])[0].cpu().numpy(),
+        None if compressed is None else feature_angle(mended[1:], features[:1])[0].cpu().numpy(),
+        tops,
+    )
+
+
+def drift_statistics(options: ExplainOptions, levels: Sequence[Compression]) -> Iterator[dict[str, float]]:
+    """For each photo below `options.photo` and each level, compressed as the network sees it: its `quality`, and the
+    mean angles in degrees between it and the original, of the DCT coefficients of their blocks and of their features at
+    the tap (AFD, figure 4). Photos that cannot be read are passed over.
+
+    Raises:
+        WrongUse: there is no module for the backbone, which says where the tap is.
+        OutputRefused: the output cannot be written.
+    """
+    check_writable(options.output)
+    classifier, dct = _load(options), BlockDCT()
+    for source in Sources([str(options.photo)]):
+        try:
+            photo = classifier.backbone.preprocessing(read_rgb(source.path, options.read).image)
+        except UnreadableImage:
+            continue
+        damaged = [codecs.decode(codecs.encode(photo, level)) for level in levels]
+        with torch.inference_mode():
+            images = classifier.images(np.stack([np.asarray(view) for view in (photo, *damaged)]))
+            features, coefficients = classifier.features(images), dct.to(images.device)(images)
+        for number, level in enumerate(levels, start=1):
+            one = slice(number, number + 1)
+            yield {
+                "quality": level.quality,
+                "dct_angle": float(feature_angle(coefficients[one], coefficients[:1]).mean()),
+                "feature_angle": float(feature_angle(features[one], features[:1]).mean()),
+            }
+
+
+def feature_angle(features: Tensor, target: Tensor) -> Tensor:
+    """Degrees (B, h, w) between `features` and `target`, each (B, C, h, w), place by place (AFD, figure 2)."""
+    return F.cosine_similarity(features, target, dim=1).clamp(-1, 1).acos().rad2deg()
+
+
+def _load(options: ExplainOptions) -> DedriftedClassifier:
+    classifier = load_classifier(options.model, options.weights)
+    if classifier.module is None or not classifier.module.estimates_drift:
+        raise WrongUse(
+            f"There is no de-drifting module for {classifier.backbone.name} to explain. Train one with afd train, and "
+            "name it with --weights."
+        )
+    return classifier
+
+
+def _top(probabilities: Tensor, labels: Sequence[str]) -> list[tuple[str, float]]:
+    values, indices = probabilities.topk(min(TOP, len(labels)))
+    return [(labels[index], float(value)) for value, index in zip(values, indices, strict=True)]

@@ -1,0 +1,91 @@
+"""`afd export`: the classifier, module and all, as one file for others to run, compared on photos before it is kept."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from afdcli.errors import NotTheSame, WrongUse
+from afdcli.formats.exports import FORMATS
+from afdcli.models.classifier import load_classifier
+from afdcli.models.graphs import SAVE
+from afdcli.options import ExportOptions
+from afdcli.photos.samples import read_some
+from afdcli.photos.sources import Sources
+from afdcli.results.rowfile import check_writable
+
+TOLERANCE = 1e-3
+"""Of the largest difference between two probabilities."""
+SAME_CLASS = 0.998
+"""Of the photos, the share that must get the same class."""
+PHOTOS = 500
+"""How many of the photos are compared, at most."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and how near it is to the classifier in torch, in float32."""
+
+    files: tuple[Path, ...]
+    size: int
+    """Bytes of all files."""
+    photos: int
+    """How many were compared."""
+    same_class: int
+    """Of these, how many get the same class."""
+    difference: float
+    """The largest difference between two probabilities, over all photos and classes."""
+
+
+def export(options: ExportOptions) -> Exported:
+    """Write the classifier of `options` to `options.output`.
+
+    Raises:
+        WrongUse: what it takes is not installed, the module cannot be exported, or none of the photos can be read.
+        OutputRefused: the output cannot be written.
+        NotTheSame: the file gives something else. Nothing is written.
+        BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
+    """
+    format_ = FORMATS[options.format]
+    if not format_.is_installed():
+        raise WrongUse(f"{options.format} is not installed. Install it with: pip install {format_.install}")
+    check_writable(options.output)
+    classifier = load_classifier(options.model, options.weights)
+    if classifier.module is not None and not classifier.module.compilable:
+        raise WrongUse(f"'{options.weights}' is a network from elsewhere, and cannot be exported with the classifier.")
+    photos = read_some(Sources(options.photos), PHOTOS, options.read, classifier.backbone.preprocessing)
+    if not photos:
+        raise WrongUse(f"None of {', '.join(options.photos)} is a photo that can be read.")
+    with tempfile.TemporaryDirectory(dir=options.output.parent) as scratch:
+        fresh = Path(scratch) / options.output.name
+        SAVE[options.format](classifier, fresh)
+        run = format_.load(fresh, "float32")
+        uses_quality = classifier.about.uses_quality
+        same, difference = 0, 0.0
+        for photo in photos:
+            quality = np.array([photo.quality or np.nan], dtype=np.float32)
+            assert photo.pixels is not None
+            pixels = photo.pixels[None]
+            with torch.inference_mode():
+                logits, _ = classifier.predict(classifier.images(pixels), torch.from_numpy(quality))
+            expected = logits.softmax(1).numpy()
+            found = run([pixels, quality][: 1 + uses_quality])[0]
+            same += int(found.argmax() == expected.argmax())
+            difference = max(difference, float(np.abs(found - expected).max()))
+        if not (difference <= TOLERANCE and same >= SAME_CLASS * len(photos)):
+            raise NotTheSame(
+                f"As {options.format}, {len(photos) - same} of {len(photos)} photos get another class, and "
+                f"probabilities differ by up to {difference:.1e}. Nothing was written."
+            )
+        del run  # it may hold the file open
+        written = sorted(Path(scratch).iterdir())
+        size = sum(path.stat().st_size for path in written)
+        files = tuple(options.output.parent / path.name for path in written)
+        for path, target in zip(written, files, strict=True):
+            os.replace(path, target)
+    return Exported(files, size, len(photos), same, difference)

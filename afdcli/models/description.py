@@ -1,0 +1,77 @@
+"""What a classifier is, apart from its network: all it takes to use one that runs elsewhere than in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from typing import Any
+
+from PIL import Image
+
+from afdcli.photos.labels import Labels
+from afdcli.photos.reading import Preprocessing
+
+PIXELS, QUALITY = "pixels", "quality"
+PROBABILITIES, DRIFT = "probabilities", "drift"
+
+
+@dataclass(frozen=True)
+class Description:
+    """A classifier, as its users see it. In files it is JSON, see `to_json`."""
+
+    backbone: str
+    """timm's name of the architecture."""
+    backbone_sha256: str
+    """Of all its weights and buffers."""
+    weights_sha256: str
+    """Of the file that the module is from; `none` without one."""
+    method: str
+    """What made the module; `none` without one."""
+    config: dict[str, Any] | None
+    """What the module is built from; None without one, and where it is from elsewhere."""
+    inputs: tuple[str, ...]
+    """`pixels` (B, H, W, 3), uint8 RGB, and, if it is used, `quality` (B,), float32, the JPEG quality factor, NaN where
+    it is not known."""
+    outputs: tuple[str, ...]
+    """`probabilities` (B, classes) and, if it is estimated, `drift` (B,), the mean of the drift map in (0, 1)."""
+    preprocessing: Preprocessing
+    labels: Labels
+
+    @property
+    def uses_quality(self) -> bool:
+        """Whether it asks for the JPEG quality factor."""
+        return QUALITY in self.inputs
+
+    @property
+    def estimates_drift(self) -> bool:
+        """Whether it says how far the features have drifted."""
+        return DRIFT in self.outputs
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is in the metadata of an exported file."""
+        content = asdict(self)
+        labels = content.pop("labels")
+        content["preprocessing"]["interpolation"] = self.preprocessing.interpolation.name.lower()
+        return {
+            "version": metadata.version("afd-dedrift"),
+            **content,
+            "classes": labels["names"],
+            "wnids": labels["wnids"],
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Description:
+        """What `to_json` gave, perhaps read from a file.
+
+        Raises:
+            KeyError, TypeError, ValueError: it did not.
+        """
+        kept = {name: content[name] for name in cls.__dataclass_fields__ if name not in ("preprocessing", "labels")}
+        preprocessing = Preprocessing(**content["preprocessing"])
+        interpolation = Image.Resampling[str(preprocessing.interpolation).upper()]
+        return cls(
+            **{**kept, "inputs": tuple(content["inputs"]), "outputs": tuple(content["outputs"])},
+            preprocessing=replace(preprocessing, interpolation=interpolation),
+            labels=Labels(tuple(content["classes"]), tuple(content["wnids"])),
+        )

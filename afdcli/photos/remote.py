@@ -1,0 +1,120 @@
+"""Photos that lie elsewhere: in object stores and on servers, by URI, through fsspec.
+
+Which kinds there are, and where their keys and settings come from, is fsspec's matter: s3://, gs://, az://, hdfs://,
+http:// and more, some with a package of their own (s3fs, gcsfs, ...).
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from afdcli.errors import UnreadableImage, WrongUse
+from afdcli.photos.folders import is_system_folder
+
+
+def is_uri(text: str) -> bool:
+    """Whether `text` is a URI, and not a path on this machine."""
+    return "://" in text and not os.path.lexists(text)
+
+
+Entry = tuple[str, str, bool, bool]
+"""Something in a folder: its name, its path or URI, whether it is a folder, whether it is a link to a file."""
+
+
+def expand(uri: str) -> tuple[list[str], int]:
+    """What `uri` names, and how many systems' own folders were passed over: itself, or else, as a pattern, what matches
+    it, in order of name. As with `Pattern`, a folder that exists is no pattern.
+
+    Raises:
+        WrongUse: nothing is there, or it cannot be asked.
+    """
+    try:
+        system, path = _open(uri)
+        if system.exists(path):
+            return [uri], 0
+        found = _matches(system, path) if glob.has_magic(path) else []
+    except Exception as error:  # Each kind of store raises its own, and the answer is the same.
+        raise WrongUse(f"'{uri}' cannot be reached: {_words(error)}.") from error
+    if not found:
+        raise WrongUse(f"There is nothing at '{uri}'. Check the spelling.")
+    named = path.split("/")
+    own = {match: [p for p in match.split("/") if is_system_folder(p) and p not in named] for match in found}
+    passed_over = {match[: match.index(parts[0])] + parts[0] for match, parts in own.items() if parts}
+    return [system.unstrip_protocol(match) for match, parts in own.items() if not parts], len(passed_over)
+
+
+def _matches(system: Any, path: str) -> list[str]:
+    """What matches `path`: its longest beginning that exists as it is, and so the brackets of the rest, if they can."""
+    parts = path.split("/")
+    known = max((n for n in range(1, len(parts)) if system.exists("/".join(parts[:n]))), default=0)
+    begin, rest = glob.escape("/".join(parts[:known])), "/".join(["", *parts[known:]] if known else parts)
+    return sorted(system.glob(begin + rest.replace("[", "[[]")) or system.glob(begin + rest))
+
+
+def entries(uri: str) -> Iterator[Entry]:
+    """What lies right in the folder `uri`, or the file itself, in order of name. Links are not told apart.
+
+    Raises:
+        UnreadableImage: it cannot be listed.
+    """
+    try:
+        system, path = _open(uri)
+        listed = sorted((one["name"].rstrip("/"), one["type"] == "directory") for one in system.ls(path, detail=True))
+    except Exception as error:
+        raise UnreadableImage(f"folder cannot be read: {_words(error)}") from error
+    return (
+        (name.rpartition("/")[2], system.unstrip_protocol(name), is_folder, False)
+        for name, is_folder in listed
+        if not (is_folder and name == path.rstrip("/"))  # Some stores list a folder in itself.
+    )
+
+
+def canonical(uri: str) -> str:
+    """`uri` in the one way to spell it that its kind of store has; as it is, if that cannot be asked."""
+    try:
+        system, path = _open(uri)
+        return str(system.unstrip_protocol(path)).rstrip("/")
+    except Exception:  # Whoever reads it will be told.
+        return uri
+
+
+def exists(uri: str) -> bool:
+    """Whether there is anything at `uri`.
+
+    Raises:
+        UnreadableImage: it cannot be asked.
+    """
+    try:
+        system, path = _open(uri)
+        return bool(system.exists(path))
+    except Exception as error:
+        raise UnreadableImage(f"cannot be read: {_words(error)}") from error
+
+
+def read(uri: str) -> bytes:
+    """The contents of a file.
+
+    Raises:
+        UnreadableImage: it is not there, or cannot be read.
+    """
+    try:
+        system, path = _open(uri)
+        return bytes(system.cat_file(path))
+    except FileNotFoundError:
+        raise UnreadableImage("no such file") from None
+    except Exception as error:
+        raise UnreadableImage(f"cannot be read: {_words(error)}") from error
+
+
+def _open(uri: str) -> tuple[Any, str]:
+    from fsspec.core import url_to_fs  # A tenth of a second, which those with files here need not wait for.
+
+    system, path = url_to_fs(uri)
+    return system, str(path)
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

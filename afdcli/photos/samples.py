@@ -1,0 +1,192 @@
+"""What worker processes do: from a file to pixels for the network.
+
+Nothing here imports torch, nor may it: every worker would pay for that with seconds and half a gigabyte.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from PIL import Image
+
+from afdcli.errors import UnreadableImage
+from afdcli.formats import codecs
+from afdcli.options import Compression, Degradation, EvaluateOptions, ReadOptions, TrainOptions
+from afdcli.photos.reading import Preprocessing, decode_rgb, read_file, read_rgb
+from afdcli.photos.sources import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One source, read. The source travels inside, so that no bad file can shift the names against the predictions."""
+
+    source: Source
+    error: str = ""
+    """Why there are no pixels; empty if there are."""
+    format: str | None = None
+    width: int | None = None
+    """Of the photo as it is shown, so after turning it upright."""
+    height: int | None = None
+    quality: int | None = None
+    quality_exact: bool | None = None
+    pixels: np.ndarray | None = None
+    """(H, W, 3) uint8 in [0, 255], what the network sees."""
+
+
+def load_sample(source: Source, read: ReadOptions, preprocessing: Preprocessing, fast: bool = False) -> Sample:
+    """Read and preprocess one source, `fast` as in `ClassifyOptions`; what goes wrong with it becomes its `error`."""
+    if source.error:
+        return Sample(source, source.error)
+    try:
+        photo = read_rgb(source.path, read, preprocessing.short if fast else None)
+        pixels = np.array(preprocessing(photo.image))  # a copy that may be written to, as torch wants
+    except UnreadableImage as error:
+        return Sample(source, str(error))
+    return Sample(source, "", photo.format, *photo.size, photo.quality, photo.quality_exact, pixels)
+
+
+def decode_only(source: Source, read: ReadOptions) -> None:
+    """Read one source and give nothing back, to see what that alone takes."""
+    with suppress(UnreadableImage):
+        read_rgb(source.path, read)
+
+
+def read_some(sources: Iterable[Source], most: int, read: ReadOptions, preprocessing: Preprocessing) -> list[Sample]:
+    """The first of `sources`, `most` at most, that can be read."""
+    samples = (load_sample(source, read, preprocessing) for source in sources)
+    return list(islice((sample for sample in samples if not sample.error), most))
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One row's kind of damage."""
+
+    codec: str
+    quality: int | None
+    passes: int
+    order: str
+
+    @classmethod
+    def of(cls, degradation: Degradation, order: str) -> Level:
+        """The level that `degradation` makes."""
+        return cls(degradation.last.codec, degradation.last.quality, degradation.passes, order)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One photo, its class if that is known, and its degraded copies if they were made before."""
+
+    source: Source
+    label: int | None = None
+    copies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """One photo, undamaged and at every level."""
+
+    case: Case
+    error: str = ""
+    """Why there are no pixels; empty if there are."""
+    pixels: np.ndarray | None = None
+    """(1 + levels, H, W, 3) uint8 in [0, 255], the undamaged one first."""
+    sizes: np.ndarray | None = None
+    """(1 + levels, 2): for each of them the bytes of its file, and the pixels in that file."""
+    qualities: np.ndarray | None = None
+    """(1 + levels,) the JPEG quality factor in each file's tables, NaN where it has none."""
+
+
+def damage(
+    case: Case,
+    options: EvaluateOptions,
+    degradations: Sequence[Degradation],
+    levels: Sequence[Level],
+    preprocessing: Preprocessing,
+) -> Damaged:
+    """Read one photo and make, or read, all its degraded copies."""
+    try:
+        if case.source.error:
+            raise UnreadableImage(case.source.error)
+        data = read_file(case.source.path)
+        photo = decode_rgb(data, options.read)
+        image, clean = photo.image, preprocessing(photo.image)
+        files = [read_file(path) for path in case.copies]
+        for degradation in degradations:
+            undamaged = clean if options.order == "crop-first" else image
+            files.append(codecs.degrade_photo(undamaged, degradation, options.seed, case.source.name))
+        views, sizes, qualities = [clean], [(len(data), image.width * image.height)], [photo.quality]
+        for file, level in zip(files, levels, strict=True):
+            copy = decode_rgb(file, ReadOptions())
+            decoded = copy.image
+            qualities.append(copy.quality)
+            views.append(decoded if level.order == "crop-first" else preprocessing(decoded))
+            sizes.append((len(file), decoded.width * decoded.height))
+        pixels = np.stack([np.asarray(view) for view in views])
+        return Damaged(case, "", pixels, np.array(sizes), np.array(qualities, dtype=np.float32))
+    except UnreadableImage as error:
+        return Damaged(case, str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A crop of one photo, and the same crop compressed."""
+
+    path: str
+    """Of the photo."""
+    original: np.ndarray
+    """(H, W, 3) uint8 in [0, 255]."""
+    degraded: np.ndarray
+    """(H, W, 3) uint8 in [0, 255]; the original itself in the share of clean pairs."""
+    quality: float
+    """The JPEG quality factor of the last save; 100 for clean pairs, NaN for other codecs."""
+
+
+def make_pair(draw: tuple[int, str], size: int, options: TrainOptions) -> Pair | None:
+    """The pair of `draw`, its number and its photo's path; `size` is its side. None if the photo cannot be read."""
+    number, path = draw
+    rng = np.random.default_rng([options.seed, number])
+    try:
+        image = read_rgb(path, options.read).image
+        box = _random_box(image.size, rng)
+        mirrored = rng.random() < 0.5
+        original = _crop(image, box, size, mirrored)
+        if rng.random() < options.clean_share:
+            return Pair(path, original, original, 100.0)
+        degradation = random_degradation(rng)
+        quality = float(degradation.last.quality) if degradation.last.codec == "jpeg" else math.nan
+        if rng.random() < options.crop_first_share:
+            degraded = codecs.decode(codecs.degrade(Image.fromarray(original), degradation, rng))
+            return Pair(path, original, np.asarray(degraded), quality)
+        degraded = codecs.decode(codecs.degrade(image, degradation, rng))
+        return Pair(path, original, _crop(degraded, box, size, mirrored), quality)
+    except UnreadableImage:
+        return None
+
+
+def random_degradation(rng: np.random.Generator) -> Degradation:
+    """One to five saves, mostly one, at JPEG qualities over 5 to 95, mostly low; or one as AVIF or WebP."""
+    codec = rng.choice(("jpeg", "avif", "webp"), p=(0.84, 0.1, 0.06))
+    if codec == "avif":
+        return Degradation(((Compression("avif", int(5 + 65 * rng.random() ** 1.5)),),))
+    if codec == "webp":
+        return Degradation(((Compression("webp", int(80 * rng.random() ** 1.5)),),))
+    passes = 1 if rng.random() < 0.6 else int(rng.integers(2, 6))
+    qualities = (5 + 90 * rng.random(passes) ** 2).astype(int)
+    return Degradation(tuple((Compression("jpeg", int(q)),) for q in qualities), shift=bool(rng.random() < 0.5))
+
+
+def _random_box(size: tuple[int, int], rng: np.random.Generator) -> tuple[float, float, float, float]:
+    """A square of the photo with 0.5 to 1 of its short side, anywhere: (left, top, right, bottom)."""
+    side = min(size) * rng.uniform(0.5, 1.0)
+    left, top = (rng.uniform(0, extent - side) for extent in size)
+    return left, top, left + side, top + side
+
+
+def _crop(image: Image.Image, box: tuple[float, float, float, float], size: int, mirrored: bool) -> np.ndarray:
+    crop = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    return np.asarray(crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else crop)

@@ -1,0 +1,266 @@
+"""Which files a command works on: every input once, in an order that is the same on every run."""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import os
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+from afdcli.errors import UnreadableImage, WrongUse
+from afdcli.photos import remote
+from afdcli.photos.folders import Identity, Pattern, identity, is_system_folder
+
+_IMAGE_NAMES = (
+    "jpg jpeg jpe jfif mpo png apng webp avif avifs gif bmp dib tif tiff ppm pgm pbm pnm jp2 j2k jpx jxl heic heif hif"
+)
+IMAGE_ENDINGS = frozenset("." + name for name in _IMAGE_NAMES.split(" "))
+"""What counts as a photo inside a folder. A file named by the user always counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One input."""
+
+    path: str
+    """For opening: a path, where bytes that are no UTF-8 are kept as surrogates (`os.fsdecode`); or a URI."""
+    name: str
+    """For showing: as given, or relative to the one folder given; with `/` between folders on every system."""
+    error: str = ""
+    """Why it cannot be read, where that showed while searching."""
+
+
+class Sources:
+    """The photos that `inputs` name, each once. Go through them as often as needed: the order is always the same.
+
+    Inputs come in the order given, folders are searched recursively and in order of name. Files are named as given, be
+    it by themselves, in a list or by a pattern; those in a folder begin with the folder as given, and only those of a
+    folder that is the one argument are named relative to it. Names that begin with a dot are passed over, as
+    elsewhere, and systems' own folders (`SYSTEM_FOLDERS`).
+
+    A photo that is named twice, spelled in two ways, or reached through links to files or folders comes once, by the
+    first of its names. Two hard links in ordinary folders are two photos: people make data sets of them.
+    """
+
+    def __init__(self, inputs: Sequence[str], *, dataset: bool = False) -> None:
+        """`inputs` are as for `ClassifyOptions`. Where they are one `dataset`, a photo that is all of it is named as in
+        its folder: without it.
+
+        Raises:
+            WrongUse: an argument that does not exist, or a pattern that matches nothing.
+        """
+        self.paths: list[str] = []
+        """The folders, files and URIs as given, patterns matched and lists read."""
+        self.passed_over = 0
+        """Systems' own folders that were not searched, as of the last time through to the end."""
+        self.repeated = 0
+        """Links and names that led to what had come before, likewise."""
+        self._dataset = dataset
+        self._passed_by_patterns = 0
+        for text in inputs:
+            self.paths += self._expand(text)
+        self._alone = len(inputs) == 1 and self.paths == [*inputs]  # It is no pattern and no list.
+
+    def __iter__(self) -> Iterator[Source]:
+        """Search anew. Memory is that of one folder, and a little for each folder, link, and photo named one by one."""
+        search = _Search()
+        for given in self.paths:
+            path, name = local_path(given), given
+            if self._alone and self._dataset:
+                name = os.path.basename(given.rstrip("/")) or given
+            if os.path.isdir(path) or (remote.is_uri(path) and not _is_image(path)):
+                prefix = "" if self._alone else given.rstrip("/") + "/"
+                yield from search.folder(_Folder(path, name, prefix))
+            else:
+                yield from search.file(Source(path, name))
+        self.passed_over = self._passed_by_patterns + search.passed_over
+        self.repeated = search.repeated
+
+    def left_out(self) -> dict[str, int]:
+        """What gave no row, for the record of a result."""
+        return {"passed_over": self.passed_over, "repeated": self.repeated}
+
+    def _expand(self, text: str) -> list[str]:
+        """What one argument names.
+
+        What a list names may be missing, and will be reported as such in its place; a missing argument is more likely
+        a typing error.
+        """
+        path = local_path(text)
+        if text == "-":
+            return _listed(sys.stdin.buffer.read())
+        if os.path.lexists(path):
+            return [text]
+        if remote.is_uri(path):
+            matches, passed_over = remote.expand(path)
+        elif glob.has_magic(path):
+            pattern = Pattern(path)
+            matches, passed_over = pattern.matches(), pattern.passed_over
+            if path != text:
+                matches = [Path(match).absolute().as_uri() for match in matches]
+        else:
+            raise WrongUse(f"There is no file or folder '{printable(text)}'. Check the spelling.")
+        self._passed_by_patterns += passed_over
+        if not matches:
+            raise WrongUse(f"No file matches '{printable(text)}'.")
+        return matches
+
+
+def local_path(given: str) -> str:
+    """Where `given` lies on this machine, if it is a `file:` URI of something here; else `given` itself.
+
+    Escapes such as `%20` are undone, unless only a file that is called so is there.
+    """
+    if given[:5].lower() != "file:" or os.path.lexists(given):
+        return given
+    literal = re.sub("^file:(//(localhost(?=/))?)?", "", given, flags=re.IGNORECASE)
+    path = os.fsdecode(unquote_to_bytes(os.fsencode(literal)))
+    return literal if os.path.lexists(literal) and not os.path.lexists(path) else path
+
+
+def _listed(data: bytes) -> list[str]:
+    """The paths in a list, split at NULs if it has any (`find -print0`), else at line ends.
+
+    PowerShell writes UTF-16, or a mark first. Taken for NULs, every second byte would make "/" and "." names.
+    """
+    names = [name for name in data.split(b"\0") if name]
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if marked or (b"\0" in data and 2 * sum(len(name) == 1 for name in names) > len(names)):
+        order = "utf-16" if marked else "utf-16-le" if data[1::2].count(0) >= data[::2].count(0) else "utf-16-be"
+        data = os.fsencode(data.decode(order, "replace").replace("\0", "\n"))
+    data = data.removeprefix(codecs.BOM_UTF8)
+    lines = data.split(b"\0") if b"\0" in data else data.replace(b"\r\n", b"\n").split(b"\n")
+    return [os.fsdecode(line) for line in lines if line]
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    path: str
+    name: str
+    """What it is called if it cannot be read."""
+    prefix: str
+    """What the names in it begin with."""
+
+
+class _Search:
+    """One way through all inputs, which knows what has come already.
+
+    That takes no list of all photos: a folder is searched once, and so whatever lies in it comes once. Only photos that
+    were reached otherwise, through links or named one by one, have to be remembered.
+    """
+
+    def __init__(self) -> None:
+        self.passed_over = 0
+        self.repeated = 0
+        self._reached: dict[Identity, str | None] = {}
+        """The folders searched, and the name in each that its search has come to; None: it is through."""
+        self._taken: defaultdict[Identity, set[str]] = defaultdict(set)
+        """Photos reached otherwise: by the folder that they really lie in, their names there."""
+
+    def folder(self, root: _Folder) -> Iterator[Source]:
+        """The photos below `root`. Folders can be nested deeper than calls, so this keeps a stack of its own."""
+        stack = [self._entries(root)]
+        while stack:
+            entry = next(stack[-1], None)
+            if entry is None:
+                stack.pop()
+            elif isinstance(entry, _Folder):
+                stack.append(self._entries(entry))
+            else:
+                yield entry
+
+    def file(self, source: Source) -> Iterator[Source]:
+        """`source`, a file named by itself or a link to one, unless the photo has come already."""
+        folder, name = _location(source.path)
+        reached = self._reached.get(folder, "")
+        has_come = (reached is None or name < reached) and _is_image(name) and not name.startswith(".")
+        if has_come or name in self._taken[folder]:
+            self.repeated += 1
+        else:
+            self._taken[folder].add(name)
+            yield source
+
+    def _entries(self, folder: _Folder) -> Iterator[Source | _Folder]:
+        """The photos and folders in `folder`, in order of name."""
+        here = _identity(folder.path)
+        if here in self._reached:
+            self.repeated += 1
+            return
+        self._reached[here] = ""
+        try:
+            found = remote.entries(folder.path) if remote.is_uri(folder.path) else _listing(folder.path)
+        except (UnreadableImage, OSError) as error:
+            reason = f"folder cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
+            yield Source(folder.path, folder.name, reason)
+            return
+        for name, path, is_folder, is_link in found:
+            source = Source(path, folder.prefix + name)
+            if is_folder or is_link:
+                self._reached[here] = name  # Only then can a link lead back here.
+            if is_folder and is_system_folder(name):
+                self.passed_over += 1
+            elif is_folder and not name.startswith("."):
+                if _is_image(name):
+                    yield Source(path, source.name, "a folder, not a file")
+                yield _Folder(path, source.name, source.name + "/")
+            elif here == (0, path):  # A URI that is no folder is listed in itself.
+                yield Source(folder.path, folder.name)
+            elif not _is_image(name) or name.startswith("."):
+                continue
+            elif is_link:
+                yield from self.file(source)
+            elif name in self._taken.get(here, ()):
+                self.repeated += 1
+            else:
+                yield source
+        self._reached[here] = None
+
+
+def _listing(folder: str) -> Iterator[remote.Entry]:
+    """What may count in `folder`, in order of name; once this returns, it has been read."""
+    with os.scandir(folder) as listing:
+        # Names alone are kept, of what counts. Asking a plain file nothing saves a system call for each photo.
+        found = sorted(
+            (entry.name, entry.is_dir(follow_symlinks=False), entry.is_symlink())
+            for entry in listing
+            if (not entry.name.startswith(".") or is_system_folder(entry.name))
+            and (_is_image(entry.name) or not entry.is_file(follow_symlinks=False))
+        )
+    return (
+        (name, path, is_folder or (is_link and os.path.isdir(path)), is_link)
+        for name, is_folder, is_link in found
+        for path in [os.path.join(folder, name)]
+    )
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_ENDINGS
+
+
+def _identity(folder: str) -> Identity:
+    return (0, remote.canonical(folder)) if remote.is_uri(folder) else identity(folder)
+
+
+def _location(path: str) -> tuple[Identity, str]:
+    """The folder in which the file at `path` really lies, and its name there; a broken link lies where it is."""
+    if remote.is_uri(path):
+        folder, _, name = remote.canonical(path).rpartition("/")
+        return (0, folder), name
+    if os.path.islink(path) and os.path.exists(path):
+        path = os.path.realpath(path)
+    folder, name = os.path.split(path)
+    return identity(folder or "."), name
+
+
+def printable(name: str) -> str:
+    r"""`name` as text that is valid UTF-8: bytes that are not show as `\xff`, everything else stays.
+
+    Control characters stay as well: in a CSV they are quoted. For a terminal, see `report`.
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

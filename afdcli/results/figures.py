@@ -1,0 +1,132 @@
+"""Pictures of what was measured, as PNG files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from afdcli.results.rowfile import Row
+
+if TYPE_CHECKING:
+    from afdcli.commands.explain import Explanation
+
+SMOOTHING = 50
+"""A curve of many steps has about so many points, each the mean of the steps around it."""
+
+
+def training_curves(log: Path, picture: Path) -> None:
+    """Draw the log of `afd train`: on the left the losses, on the right the photos held out. Nothing if it is empty."""
+    with log.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        return
+    figure = Figure(figsize=(10, 4), layout="constrained")  # not pyplot, which would want a display
+    losses, agreement = figure.subplots(1, 2)
+    steps = np.array([int(row["step"]) for row in rows])
+    parts = np.array_split(np.arange(len(rows)), min(len(rows), SMOOTHING))
+    for name in ("loss", "feature", "stage", "logit", "pixel", "quality"):
+        if not rows[0][name]:  # a loss that the method does not have
+            continue
+        values = np.array([float(row[name]) for row in rows])
+        losses.plot([steps[part].mean() for part in parts], [values[part].mean() for part in parts], label=name)
+    losses.set(title="Training", xlabel="step", ylabel="loss", yscale="log")
+
+    looks = [row for row in rows if row["divergence"]]
+    at = [int(row["step"]) for row in looks]
+    for name, label, style in (
+        ("clean", "undamaged", "C2-o"),
+        ("agreement", "damaged, with the module", "C0-o"),
+        ("agreement_without", "damaged, without it", "C7--o"),
+    ):
+        agreement.plot(at, [float(row[name]) for row in looks], style, markersize=3, label=label)
+    agreement.set(title="Photos held out", xlabel="step", ylabel="same class as the original, %")
+    for axes in (losses, agreement):
+        _plain(axes)
+    figure.savefig(picture, dpi=150)
+
+
+def accuracy_curves(rows: Sequence[Row], picture: Path) -> None:
+    """Draw what `afd evaluate` measured: a panel for each codec and number of passes, a line for each module."""
+    labelled = rows[0]["top1"] is not None
+    panels = list(dict.fromkeys((row["codec"], row["passes"]) for row in rows if row["quality"] is not None))
+    figure = Figure(figsize=(1 + 4 * max(1, len(panels)), 4), layout="constrained")
+    for axes, (codec, passes) in zip(
+        figure.subplots(1, max(1, len(panels)), sharey=True, squeeze=False)[0], panels, strict=False
+    ):
+        for number, name in enumerate(dict.fromkeys(row["weights"] for row in rows)):
+            mine = [row for row in rows if row["weights"] == name]
+            shown = [row for row in mine if (row["codec"], row["passes"]) == (codec, passes)]
+            place, colour = [row["quality"] for row in shown], f"C{number}"
+            if labelled:
+                axes.fill_between(
+                    place,
+                    [r["top1_low"] for r in shown],
+                    [r["top1_high"] for r in shown],
+                    color=colour,
+                    alpha=0.15,
+                    lw=0,
+                )
+                axes.axhline(mine[0]["top1"], color=colour, lw=1, ls=":")
+            figures = [row["top1"] if labelled else row["agreement"] for row in shown]
+            axes.plot(place, figures, f"{colour}-o", markersize=4, label=Path(name).stem)
+        axes.set(title=f"{passes} passes" if passes > 1 else "", xlabel=f"{codec.upper()} quality", xticks=place)
+        axes.invert_xaxis()
+        _plain(axes)
+    if panels:
+        figure.axes[0].set_ylabel("top-1, %; dotted: undamaged" if labelled else "agreement, %")
+    figure.savefig(picture, dpi=150)
+
+
+def explanation(explained: Explanation, picture: Path) -> None:
+    """Draw one photo: as it is, compressed, its drift map, the feature angles; and the classes below."""
+    figure = Figure(figsize=(15, 6.5), layout="constrained")
+    above, below = cast("Sequence[SubFigure]", figure.subfigures(2, 1, height_ratios=(1.2, 1)))
+    drift = explained.drift.mean()
+    shown = explained.photo if explained.compressed is None else explained.compressed
+    panels: list[tuple[str, np.ndarray, np.ndarray | None, float]] = [("photo", explained.photo, None, 1.0)]
+    if explained.compressed is not None:
+        panels.append((explained.title, explained.compressed, None, 1.0))
+    panels.append((f"drift map, mean {drift:.2f}", shown, explained.drift, 1.0))
+    if explained.before is not None and explained.after is not None:
+        most = float(explained.before.max())
+        panels.append((f"feature angle, {explained.before.mean():.0f}°", shown, explained.before, most))
+        panels.append((f"feature angle, de-drifted, {explained.after.mean():.0f}°", shown, explained.after, most))
+    for axes, (title, image, values, most) in zip(above.subplots(1, len(panels)), panels, strict=True):
+        height, width = image.shape[:2]
+        axes.imshow(image)
+        if values is not None:
+            heat = axes.imshow(values, cmap="magma", vmin=0, vmax=most, alpha=0.7, extent=(0, width, height, 0))
+            above.colorbar(heat, ax=axes, shrink=0.6)
+        axes.set(title=title, xticks=(), yticks=())
+    for axes, (title, classes) in zip(below.subplots(1, len(explained.tops)), explained.tops.items(), strict=True):
+        names = [label.split(",")[0] for label, _ in classes]
+        axes.barh(range(len(classes)), [probability for _, probability in classes], color="C0")
+        axes.set(title=title, yticks=range(len(classes)), yticklabels=names, xlim=(0, 1), xlabel="probability")
+        axes.invert_yaxis()
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(picture, dpi=100)
+
+
+def drift_statistics(points: Sequence[Mapping[str, float]], picture: Path) -> None:
+    """Draw the angles of features over those of DCT coefficients, a colour for each quality (AFD, figure 4)."""
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    for number, quality in enumerate(sorted({point["quality"] for point in points}, reverse=True)):
+        mine = [point for point in points if point["quality"] == quality]
+        place = [point["dct_angle"] for point in mine], [point["feature_angle"] for point in mine]
+        axes.scatter(*place, s=8, color=f"C{number}", alpha=0.6, label=f"JPEG quality {quality}")
+    axes.set(xlabel="angle of the DCT coefficients, degrees", ylabel="angle of the features at the tap, degrees")
+    _plain(axes)
+    figure.savefig(picture, dpi=150)
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)

@@ -1,0 +1,429 @@
+"""Copies are exactly what was asked for, in a mirrored tree, and nothing else is touched."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from afdcli.cli import app
+from afdcli.commands.degrade import COLUMNS, Degrading
+from afdcli.errors import OutputRefused, WrongUse
+from afdcli.formats import codecs
+from afdcli.options import Compression, Degradation, DegradeOptions, ReadOptions, degradations
+from afdcli.photos.reading import Preprocessing
+
+NAMES = ["a.jpg", "a.png", "a.png.jpg", "holiday/a.jpg", "holiday/deep/clear.png", "holiday/sideways.JPG", "z.webp"]
+COPIES = [
+    "a.jpg",
+    "a.png.jpg.jpg",
+    "a.png.jpg",
+    "holiday/a.jpg",
+    "holiday/deep/clear.png.jpg",
+    "holiday/sideways.JPG",
+    "z.webp.jpg",
+]
+
+
+def picture(seed, width=90, height=70):
+    rng = np.random.default_rng(seed)
+    pixels = np.asarray(Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((width, height)))
+    return Image.fromarray((pixels + rng.normal(0, 6, pixels.shape)).clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "source"
+    (folder / "holiday" / "deep").mkdir(parents=True)
+    for seed, name in enumerate(NAMES):
+        image = picture(seed)
+        exif = Image.Exif()
+        if "clear" in name:
+            image.putalpha(Image.linear_gradient("L").resize(image.size))
+        if "sideways" in name:
+            exif[0x0112] = 6
+        image.save(folder / name, exif=exif, quality=93)
+    return folder
+
+
+def levels(*qualities, codec="jpeg", passes=1, shift=False):
+    return degradations(tuple(Compression(codec, quality) for quality in qualities), passes, shift)
+
+
+def degrade(source, destination, wanted=levels(10), **others):  # noqa: B008
+    run = Degrading(DegradeOptions(source, destination, wanted, **{"workers": 0, **others}))
+    done = list(run.copies())
+    assert len(done) == run.total
+    return done
+
+
+def manifest(destination, name="jpeg-10"):
+    with (destination / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def tree(folder):
+    """Every file below `folder` and its bytes."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def results(folder):
+    """The same without the records, which have the command in them."""
+    return {name: data for name, data in tree(folder).items() if not name.endswith(".json")}
+
+
+def times(folder):
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def plain_save(pixels, quality=10):
+    buffer = io.BytesIO()
+    pixels.save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
+    return buffer.getvalue()
+
+
+def afd(monkeypatch, *args):
+    monkeypatch.setattr(sys, "argv", ["afd", *map(str, args)])
+    with pytest.raises(SystemExit) as end:
+        app.main()
+    return end.value.code
+
+
+def assert_manifest_is_right(source, destination, name="jpeg-10"):
+    rows = manifest(destination, name)
+    assert [row["source"] for row in rows] == sorted(str(path.relative_to(source)) for path in files(source))
+    for row in rows:
+        copy = (destination / row["path"]).read_bytes()
+        assert row["status"] == "ok"
+        assert row["source_sha256"] == hashlib.sha256((source / row["source"]).read_bytes()).hexdigest()
+        assert row["sha256"] == hashlib.sha256(copy).hexdigest()
+        assert int(row["bytes"]) == len(copy)
+        assert (int(row["width"]), int(row["height"])) == Image.open(io.BytesIO(copy)).size
+    copies = {str(path.relative_to(destination)) for path in files(destination / name)}
+    assert copies == {row["path"] for row in rows}
+
+
+def files(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_the_tree_is_mirrored_and_names_never_collide(source, tmp_path):
+    degrade(source, tmp_path / "out")
+    assert sorted(tree(tmp_path / "out" / "jpeg-10")) == sorted(COPIES)
+    assert [row["path"] for row in manifest(tmp_path / "out")] == [f"jpeg-10/{name}" for name in COPIES]
+    assert_manifest_is_right(source, tmp_path / "out")
+
+
+def test_only_copies_manifests_and_records_are_left(source, tmp_path):
+    degrade(source, tmp_path / "out", levels(10, 25))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+        name + ending for name in ("jpeg-10", "jpeg-25") for ending in ("", ".csv", ".csv.json")
+    )
+    assert not list((tmp_path / "out").rglob("*.partial*"))
+
+
+def test_a_copy_is_one_plain_save_of_the_decoded_pixels(source, tmp_path):
+    degrade(source, tmp_path / "out")
+    for name in ("a.jpg", "a.png", "a.png.jpg"):
+        copy = tmp_path / "out" / "jpeg-10" / COPIES[NAMES.index(name)]
+        assert copy.read_bytes() == plain_save(Image.open(source / name).convert("RGB"))
+
+
+def test_transparency_is_laid_over_white(source, tmp_path):
+    degrade(source, tmp_path / "out")
+    clear = Image.open(source / "holiday/deep/clear.png")
+    over_white = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+    assert (tmp_path / "out/jpeg-10/holiday/deep/clear.png.jpg").read_bytes() == plain_save(over_white)
+
+
+@pytest.mark.parametrize(("exif", "size"), [("apply", (70, 90)), ("ignore", (90, 70))])
+def test_exif_orientation_is_applied_or_ignored_and_gone(source, tmp_path, exif, size):
+    degrade(source, tmp_path / "out", read=ReadOptions(exif))
+    copy = tmp_path / "out/jpeg-10/holiday/sideways.JPG"
+    stored = Image.open(source / "holiday/sideways.JPG").convert("RGB")
+    shown = stored.transpose(Image.Transpose.ROTATE_270) if exif == "apply" else stored
+    assert copy.read_bytes() == plain_save(shown)
+    assert Image.open(copy).size == size
+    assert not Image.open(copy).getexif()
+
+
+def test_qualities_are_in_the_copies(source, tmp_path):
+    degrade(source, tmp_path / "out", levels(10, 7))
+    for quality in (10, 7):
+        for path in files(tmp_path / "out" / f"jpeg-{quality}"):
+            assert codecs.jpeg_quality(Image.open(path).quantization) == (quality, True)
+
+
+@pytest.mark.skipif(codecs.avif_provider() is None, reason="no AVIF here")
+def test_avif_copies_are_avif(source, tmp_path):
+    degrade(source, tmp_path / "out", levels(30, codec="avif"))
+    assert "a.jpg.avif" in tree(tmp_path / "out/avif-30")
+    assert {Image.open(path).format for path in files(tmp_path / "out/avif-30")} == {"AVIF"}
+    assert_manifest_is_right(source, tmp_path / "out", "avif-30")
+
+
+def test_a_sequence_is_saves_one_after_the_other(source, tmp_path):
+    sequence = Degradation(tuple((Compression("jpeg", quality),) for quality in (25, 10)))
+    degrade(source, tmp_path / "out", (sequence,))
+    once = Image.open(io.BytesIO(plain_save(Image.open(source / "a.png"), 25)))
+    assert (tmp_path / "out/jpeg-25-10/a.png.jpg.jpg").read_bytes() == plain_save(once)
+    assert manifest(tmp_path / "out", "jpeg-25-10")[0]["passes"] == "2"
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_number_of_workers_changes_nothing(source, tmp_path, workers):
+    wanted = levels(10, 25, passes=3, shift=True)
+    degrade(source, tmp_path / "one", wanted)
+    degrade(source, tmp_path / "two", wanted, workers=workers)
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+def test_another_seed_draws_other_passes(source, tmp_path):
+    wanted = levels(10, 25, passes=3, shift=True)
+    degrade(source, tmp_path / "zero", wanted)
+    degrade(source, tmp_path / "one", wanted, seed=1)
+    name = wanted[0].name
+    zero, one = tree(tmp_path / "zero" / name), tree(tmp_path / "one" / name)
+    assert zero.keys() == one.keys()
+    assert all(zero[path] != one[path] for path in zero)
+
+
+def test_seed_changes_nothing_where_nothing_is_drawn(source, tmp_path):
+    degrade(source, tmp_path / "zero")
+    degrade(source, tmp_path / "one", seed=1)
+    assert tree(tmp_path / "zero/jpeg-10") == tree(tmp_path / "one/jpeg-10")
+
+
+def test_size_crops_first(source, tmp_path):
+    degrade(source, tmp_path / "out", size=48)
+    for row in manifest(tmp_path / "out"):
+        assert (row["width"], row["height"]) == ("48", "48")
+    cropped = Preprocessing(48)(Image.open(source / "a.png"))
+    assert (tmp_path / "out/jpeg-10/a.png.jpg.jpg").read_bytes() == plain_save(cropped)
+
+
+def test_the_source_is_never_changed(source, tmp_path):
+    before = tree(source), times(source)
+    degrade(source, tmp_path / "out", levels(10, 25), workers=1)
+    degrade(source, tmp_path / "out", levels(10, 25))
+    assert (tree(source), times(source)) == before
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_second_run_makes_nothing_anew(source, tmp_path, workers):
+    degrade(source, tmp_path / "out")
+    before = tree(tmp_path / "out"), times(tmp_path / "out" / "jpeg-10")
+    assert all(copies[0].known for _, copies in degrade(source, tmp_path / "out", workers=workers))
+    assert (tree(tmp_path / "out"), times(tmp_path / "out" / "jpeg-10")) == before
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("harm", ["deleted", "tampered", "source changed"])
+@pytest.mark.parametrize("index", [0, 3, len(NAMES) - 1])
+def test_a_second_run_mends_one_copy_and_keeps_the_manifest_right(source, tmp_path, workers, harm, index):
+    degrade(source, tmp_path / "out")
+    copy = tmp_path / "out" / "jpeg-10" / COPIES[index]
+    before = times(tmp_path / "out" / "jpeg-10")
+    if harm == "deleted":
+        copy.unlink()
+    elif harm == "tampered":
+        copy.write_bytes(copy.read_bytes()[:-1] + b"x")
+    else:
+        picture(99).save(source / NAMES[index])
+    degrade(source, tmp_path / "out", workers=workers)
+    assert_manifest_is_right(source, tmp_path / "out")
+    after = times(tmp_path / "out" / "jpeg-10")
+    assert {name for name in COPIES[:index] if after[name] != before[name]} == set()
+    pixels = Image.open(source / NAMES[index]).convert("RGB")
+    if NAMES[index] != "holiday/deep/clear.png":
+        assert copy.read_bytes() == plain_save(pixels)
+
+
+def test_only_what_is_not_verified_is_made_anew(source, tmp_path):
+    degrade(source, tmp_path / "out")
+    before = times(tmp_path / "out" / "jpeg-10")
+    (tmp_path / "out/jpeg-10" / COPIES[1]).unlink()
+    degrade(source, tmp_path / "out")
+    after = times(tmp_path / "out" / "jpeg-10")
+    assert {name for name in COPIES if after[name] != before[name]} == {COPIES[1]}
+
+
+def test_a_new_photo_gets_its_row_in_its_place(source, tmp_path):
+    degrade(source, tmp_path / "out")
+    picture(50).save(source / "holiday" / "b.jpg")
+    degrade(source, tmp_path / "out")
+    assert_manifest_is_right(source, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", [NAMES[0], NAMES[-1]])
+def test_a_photo_taken_away_leaves_no_row(source, tmp_path, name):
+    degrade(source, tmp_path / "out")
+    (source / name).unlink()
+    degrade(source, tmp_path / "out")
+    assert [row["source"] for row in manifest(tmp_path / "out")] == [other for other in NAMES if other != name]
+
+
+def test_a_manifest_cut_short_is_completed(source, tmp_path):
+    degrade(source, tmp_path / "out")
+    whole = tree(tmp_path / "out")
+    path = tmp_path / "out" / "jpeg-10.csv"
+    path.write_bytes(path.read_bytes()[:-250])
+    degrade(source, tmp_path / "out")
+    assert tree(tmp_path / "out") == whole
+
+
+def test_a_second_quality_is_added_beside_the_first(source, tmp_path):
+    degrade(source, tmp_path / "out", levels(10))
+    before = tree(tmp_path / "out")
+    degrade(source, tmp_path / "out", levels(25))
+    assert {name: data for name, data in tree(tmp_path / "out").items() if "jpeg-10" in name} == before
+    assert_manifest_is_right(source, tmp_path / "out", "jpeg-25")
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [({"size": 32}, "size"), ({"seed": 3}, "seed"), ({"read": ReadOptions("ignore")}, "exif")],
+)
+def test_other_settings_are_refused_by_name(source, tmp_path, change, name):
+    degrade(source, tmp_path / "out")
+    before = tree(tmp_path / "out")
+    with pytest.raises(OutputRefused, match=f"{name} was"):
+        degrade(source, tmp_path / "out", **change)
+    assert tree(tmp_path / "out") == before
+
+
+def test_another_subsampling_is_refused(source, tmp_path):
+    degrade(source, tmp_path / "out")
+    with pytest.raises(OutputRefused, match="degradation was"):
+        degrade(source, tmp_path / "out", degradations((Compression("jpeg", 10, "4:4:4"),), 1, False))
+
+
+@pytest.mark.parametrize("inside", [".", "holiday", "new/folder"])
+def test_a_destination_inside_the_source_is_refused(source, inside):
+    before = tree(source)
+    with pytest.raises(OutputRefused, match="overlap"):
+        degrade(source, source / inside)
+    assert tree(source) == before
+
+
+def test_a_source_inside_the_copies_is_refused(source, tmp_path):
+    for place in ("jpeg-10", "jpeg-10/inner"):
+        moved = tmp_path / "out" / place
+        moved.parent.mkdir(parents=True, exist_ok=True)
+        source.rename(moved)
+        before = tree(moved)
+        with pytest.raises(OutputRefused, match="overlap"):
+            degrade(moved, tmp_path / "out")
+        assert tree(moved) == before
+        moved.rename(source)
+
+
+def test_copies_that_are_a_link_to_the_source_are_refused(source, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "jpeg-10").symlink_to(source)
+    before = tree(source)
+    with pytest.raises(OutputRefused):
+        degrade(source, tmp_path / "out")
+    assert tree(source) == before
+
+
+@pytest.mark.parametrize("taken", ["jpeg-10/precious.jpg", "jpeg-10.csv", "jpeg-10.csv.json"])
+def test_what_is_not_ours_is_refused_and_stays(source, tmp_path, taken):
+    path = tmp_path / "out" / taken
+    path.parent.mkdir(parents=True)
+    path.write_text("precious")
+    with pytest.raises(OutputRefused):
+        degrade(source, tmp_path / "out")
+    assert tree(tmp_path / "out") == {taken: b"precious"}
+
+
+def test_the_source_may_lie_beside_the_copies(source, tmp_path):
+    degrade(source, tmp_path)
+    assert_manifest_is_right(source, tmp_path)
+
+
+def test_one_photo_can_be_degraded(source, tmp_path):
+    degrade(source / "a.png", tmp_path / "out")
+    assert [(row["source"], row["path"]) for row in manifest(tmp_path / "out")] == [("a.png", "jpeg-10/a.png.jpg.jpg")]
+
+
+def test_no_photos_are_refused_before_anything_is_made(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(WrongUse, match="no image"):
+        degrade(tmp_path / "empty", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_files_get_error_rows_and_exit_code_1(source, tmp_path, monkeypatch, capfd):
+    (source / "b-truncated.jpg").write_bytes((source / "a.jpg").read_bytes()[:-300])
+    (source / "c-empty.jpg").touch()
+    (source / "d-broken.jpg").symlink_to("nowhere")
+    command = ("degrade", source, tmp_path / "out", "--qf", "10", "--qf", "25", "--workers", "1")
+    assert afd(monkeypatch, *command) == 1
+    first = results(tmp_path / "out")
+    for name in ("jpeg-10", "jpeg-25"):
+        bad = [row for row in manifest(tmp_path / "out", name) if row["status"] == "error"]
+        assert [row["source"] for row in bad] == ["b-truncated.jpg", "c-empty.jpg", "d-broken.jpg"]
+        assert all(row["error"] and not row["path"] and not row["sha256"] for row in bad)
+        assert len(files(tmp_path / "out" / name)) == len(NAMES)
+    assert "3 of 10 photos could not be used" in capfd.readouterr().err
+    assert afd(monkeypatch, *command, "--quiet") == 1
+    assert results(tmp_path / "out") == first
+
+
+def test_a_source_that_became_unreadable_gets_an_error_row(source, tmp_path):
+    degrade(source, tmp_path / "out")
+    (source / "a.jpg").write_bytes(b"no photo any more")
+    degrade(source, tmp_path / "out")
+    row = manifest(tmp_path / "out")[0]
+    assert (row["source"], row["status"], row["path"]) == ("a.jpg", "error", "")
+    assert [row["source"] for row in manifest(tmp_path / "out")] == NAMES
+
+
+def test_names_that_are_no_utf_8_are_copied(tmp_path):
+    (tmp_path / "source").mkdir()
+    name = os.fsdecode(b"caf\xe9 \xff.jpg")
+    try:
+        picture(0).save(tmp_path / "source" / name)
+    except (OSError, UnicodeError):
+        pytest.skip("no such names on this system")
+    degrade(tmp_path / "source", tmp_path / "out")
+    assert (tmp_path / "out/jpeg-10" / name).is_file()
+    assert manifest(tmp_path / "out")[0]["source"] == r"caf\xe9 \xff.jpg"
+    assert all(copies[0].known for _, copies in degrade(tmp_path / "source", tmp_path / "out"))
+
+
+def test_a_name_too_long_for_a_copy_is_an_error_of_its_row(source, tmp_path):
+    picture(1).save(source / ("n" * 250 + ".png"))
+    degrade(source, tmp_path / "out")
+    bad = [row for row in manifest(tmp_path / "out") if row["status"] == "error"]
+    assert len(bad) == 1
+    assert "too long" in bad[0]["error"]
+
+
+def test_manifest_and_record_have_what_makes_the_copies_again(source, tmp_path):
+    degrade(source, tmp_path / "out", levels(10, 25, passes=2), seed=5)
+    found = json.loads((tmp_path / "out" / "jpeg-10-passes-2.csv.json").read_text())
+    assert found["program"] == "afd degrade"
+    assert found["complete"] is True
+    assert found["settings"]["seed"] == 5
+    assert "libjpeg" in found["settings"]["encoder"]
+    assert list(manifest(tmp_path / "out", "jpeg-10-passes-2")[0]) == list(COLUMNS)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_that_is_stopped_leaves_nothing_half_written_and_can_be_gone_on_with(source, tmp_path, workers):
+    options = DegradeOptions(source, tmp_path / "out", levels(10), workers=workers)
+    copies = Degrading(options).copies()
+    next(copies)
+    copies.close()
+    assert not list((tmp_path / "out").rglob(".partial"))
+    assert len(manifest(tmp_path / "out")) == 1
+    degrade(source, tmp_path / "out")
+    degrade(source, tmp_path / "whole")
+    assert results(tmp_path / "out") == results(tmp_path / "whole")

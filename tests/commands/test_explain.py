@@ -1,0 +1,74 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from afdcli.commands.explain import drift_statistics, explain, feature_angle
+from afdcli.errors import UnreadableImage, WrongUse
+from afdcli.options import Compression, ExplainOptions, ModelOptions
+from afdcli.results import figures
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def options(tmp_path, dedrifted):
+    """Two photos, a tiny random network, and a random module for it."""
+    network, module = dedrifted
+    (tmp_path / "photos").mkdir()
+    for number in range(2):
+        coarse = np.random.default_rng(number).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((240, 180)).save(tmp_path / "photos" / f"{number}.png")
+    return ExplainOptions(
+        tmp_path / "photos" / "0.png",
+        tmp_path / "explanation.png",
+        weights=str(module),
+        model=ModelOptions("test_resnet", network, "cpu"),
+    )
+
+
+def test_angles_by_hand():
+    features = torch.tensor([[1.0, 0.0], [0.0, 2.0]]).view(1, 2, 1, 2)  # (1, 0) and (0, 2)
+    target = torch.tensor([[3.0, 1.0], [0.0, 1.0]]).view(1, 2, 1, 2)  # (3, 0) and (1, 1)
+    torch.testing.assert_close(feature_angle(features, target), torch.tensor([[[0.0, 45.0]]]))
+
+
+def test_a_compressed_photo_is_explained_beside_the_original(options):
+    found = explain(replace(options, compression=Compression("jpeg", 5)))
+    assert found.photo.shape == found.compressed.shape == (160, 160, 3)
+    assert (found.photo != found.compressed).any()
+    assert found.before.shape == found.after.shape == found.drift.shape
+    assert 0 < found.before.mean() < 90 and found.drift.min() > 0 and found.drift.max() < 1
+    assert list(found.tops) == ["photo", "JPEG quality 5", "JPEG quality 5, de-drifted"]
+    assert all(np.diff([probability for _, probability in top]).max() <= 0 for top in found.tops.values())
+    figures.explanation(found, options.output)
+    assert Image.open(options.output).size == (1500, 650)
+
+
+def test_a_photo_is_explained_as_it_is(options):
+    found = explain(options)
+    assert (found.compressed, found.before, found.after) == (None, None, None)
+    assert list(found.tops) == ["photo", "photo, de-drifted"]
+    figures.explanation(found, options.output)
+    assert options.output.exists()
+
+
+def test_what_cannot_be_explained_is_refused(options, tmp_path):
+    with pytest.raises(WrongUse, match="no de-drifting module for test_resnet"):
+        explain(replace(options, weights="none"))
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(UnreadableImage, match=r"empty\.jpg' cannot be read: "):
+        explain(replace(options, photo=tmp_path / "empty.jpg"))
+
+
+def test_statistics_have_a_point_for_each_photo_and_level(options, tmp_path):
+    (tmp_path / "photos" / "empty.jpg").touch()
+    levels = (Compression("jpeg", 90), Compression("jpeg", 5))
+    points = list(drift_statistics(replace(options, photo=tmp_path / "photos"), levels))
+    assert [point["quality"] for point in points] == [90, 5, 90, 5]
+    for angle in ("dct_angle", "feature_angle"):
+        assert points[0][angle] < points[1][angle] and points[2][angle] < points[3][angle]
+    figures.drift_statistics(points, options.output)
+    assert Image.open(options.output).size == (900, 750)

@@ -1,0 +1,290 @@
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from afdcli.commands.classify import Classification
+from afdcli.commands.train import Training
+from afdcli.errors import BadCheckpoint, OutputRefused, WrongUse
+from afdcli.methods import METHODS
+from afdcli.models.checkpoint import load_checkpoint
+from afdcli.models.classifier import load_classifier
+from afdcli.options import ClassifyOptions, ModelOptions, TrainOptions
+from afdcli.photos.samples import Pair, make_pair, random_degradation
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    """A run of four steps on a few photos and a tiny random network, in this process."""
+    folder = tmp_path_factory.mktemp("training")
+    for number in range(6):
+        noise = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((200, 150)).save(folder / f"{number}.png")
+    torch.manual_seed(0)
+    network = folder / "network.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), network)
+    return TrainOptions(
+        photos=(str(folder),),
+        output=folder / "module.safetensors",
+        width=4,
+        depth=1,
+        steps=4,
+        validate_every=2,
+        model=ModelOptions("test_resnet", network, "cpu", batch_size=2),
+        workers=0,
+    )
+
+
+def going_on(options, weights):
+    return replace(options, weights=str(weights), width=TrainOptions.width, depth=TrainOptions.depth)
+
+
+def run(options):
+    training = Training(options)
+    return training, list(training.steps())
+
+
+def test_training_lowers_the_loss_and_leaves_the_backbone_alone(options, tmp_path):
+    options = replace(options, output=tmp_path / "m.safetensors", steps=40, validate_every=40, clean_share=0.0)
+    training, steps = run(options)
+    losses = [step.losses["loss"] for step in steps]
+    assert np.mean(losses[-10:]) < np.mean(losses[:10])
+    after = training.backbone.model.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in load_file(options.model.backbone_checkpoint).items())
+
+
+def test_an_interrupted_run_ends_in_the_same_weights(options, tmp_path):
+    whole, stopped = (replace(options, output=tmp_path / f"{name}.safetensors") for name in ("whole", "stopped"))
+    run(whole)
+    for step in Training(stopped).steps():
+        if step.number == 3:
+            break
+    _, steps = run(replace(stopped, resume=True))
+    assert [step.number for step in steps] == [3, 4]
+    for name in ("whole.safetensors", "whole.state.safetensors"):
+        expected, found = load_file(tmp_path / name), load_file(tmp_path / name.replace("whole", "stopped"))
+        assert expected.keys() == found.keys()
+        assert all(torch.equal(expected[key], found[key]) for key in expected)
+    last = load_file(tmp_path / "whole.last.safetensors")
+    state = load_file(tmp_path / "whole.state.safetensors")
+    assert all(torch.equal(value, state[f"average.module.{name}"]) for name, value in last.items())
+
+
+def test_the_log_has_a_row_for_every_step_also_after_an_interruption(options, tmp_path):
+    options = replace(options, output=tmp_path / "m.safetensors")
+    for step in Training(options).steps():
+        if step.number == 3:
+            break
+    with pytest.raises(OutputRefused, match="interrupted run"):
+        Training(options)
+    training, _ = run(replace(options, resume=True))
+    assert training.done == 4
+    with training.log_path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
+    assert all(float(row["loss"]) > 0 for row in rows)
+    assert [bool(row["divergence"]) for row in rows] == [False, True, False, True]
+
+
+def test_a_run_stopped_at_once_can_be_gone_on_with(options, tmp_path):
+    options = replace(options, output=tmp_path / "m.safetensors")
+    steps = Training(options).steps()
+    next(steps)
+    steps.close()
+    _, steps = run(replace(options, resume=True))
+    assert [step.number for step in steps] == [1, 2, 3, 4]
+
+
+def test_few_photos_are_held_out_of_many(options, tmp_path):
+    for number in range(300):
+        (tmp_path / f"{number}.jpg").touch()
+    training = Training(replace(options, photos=(str(tmp_path),), output=tmp_path / "m.safetensors"))
+    assert len(training._held_out) == 30 and len(training._photos) == 270
+    assert not set(training._held_out) & set(training._photos)
+
+
+def test_training_in_bfloat16_keeps_weights_in_float32(options, tmp_path):
+    options = replace(options, output=tmp_path / "m.safetensors", model=replace(options.model, precision="bfloat16"))
+    _, steps = run(options)
+    assert all(np.isfinite(step.losses["loss"]) for step in steps)
+    assert {value.dtype for value in load_file(options.output).values()} == {torch.float32}
+
+
+def test_other_options_or_nothing_to_go_on_from_are_refused(options, tmp_path):
+    options = replace(options, output=tmp_path / "m.safetensors")
+    with pytest.raises(BadCheckpoint, match="Start without --resume"):
+        Training(replace(options, resume=True))
+    run(options)
+    with pytest.raises(BadCheckpoint, match="other options"):
+        Training(replace(options, resume=True, learning_rate=0.5))
+
+
+def test_what_was_trained_is_for_that_backbone(options, tmp_path):
+    options = replace(options, output=tmp_path / "m.safetensors")
+    training, _ = run(options)
+    checkpoint = load_checkpoint(options.output)
+    assert (checkpoint.backbone, checkpoint.tap) == ("test_resnet", "stage2")
+    assert checkpoint.fingerprint == training.backbone.fingerprint
+    assert not checkpoint.module.config.folded
+
+
+def test_one_photo_is_too_few(options, tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "only.png")
+    with pytest.raises(WrongUse, match="at least two"):
+        Training(replace(options, photos=(str(tmp_path),)))
+
+
+def test_a_pair_depends_on_its_number_and_the_seed_only(options):
+    photo = f"{options.photos[0]}/0.png"
+    first, again, other = (make_pair((number, photo), 64, options) for number in (7, 7, 8))
+    assert np.array_equal(first.original, again.original) and np.array_equal(first.degraded, again.degraded)
+    assert not np.array_equal(first.original, other.original)
+    reseeded = make_pair((7, photo), 64, replace(options, seed=1))
+    assert not np.array_equal(first.original, reseeded.original)
+
+
+@pytest.mark.parametrize("crop_first", [0.0, 1.0])
+def test_a_damaged_pair_shows_the_same_crop(options, crop_first):
+    options = replace(options, clean_share=0.0, crop_first_share=crop_first)
+    for number in range(8):
+        pair = make_pair((number, f"{options.photos[0]}/{number % 6}.png"), 64, options)
+        apart = np.abs(pair.original.astype(int) - pair.degraded).mean()
+        assert 0 < apart < 25, "the photos are smooth, so another crop would be further away"
+
+
+def test_the_clean_share_is_kept(options):
+    photo = f"{options.photos[0]}/0.png"
+    pairs = [make_pair((number, photo), 32, replace(options, clean_share=0.5)) for number in range(60)]
+    assert 18 <= sum(np.array_equal(pair.original, pair.degraded) for pair in pairs) <= 42
+
+
+def test_a_photo_that_cannot_be_read_gives_no_pair(options):
+    assert make_pair((0, "nowhere.jpg"), 64, options) is None
+    assert isinstance(make_pair((0, f"{options.photos[0]}/0.png"), 64, options), Pair)
+
+
+def test_every_photo_is_drawn_once_before_any_comes_again(options):
+    training = Training(options)
+    drawn = list(training._draws(0, 20))
+    assert [number for number, _ in drawn] == list(range(20))
+    assert list(training._draws(7, 20)) == drawn[7:]
+    for start in range(0, 20, len(training._photos)):
+        paths = [path for _, path in drawn[start : start + len(training._photos)]]
+        assert len(set(paths)) == len(paths)
+
+
+def test_photos_that_cannot_be_read_end_it_in_a_sentence(options, tmp_path):
+    for number in range(4):
+        (tmp_path / f"{number}.jpg").touch()
+    with pytest.raises(WrongUse, match="could be read"):
+        run(replace(options, photos=(str(tmp_path),), output=tmp_path / "m.safetensors"))
+
+
+def test_degradations_are_of_the_kinds_promised():
+    drawn = [random_degradation(np.random.default_rng(seed)) for seed in range(300)]
+    assert {one.last.codec for one in drawn} == {"jpeg", "avif", "webp"}
+    assert {one.passes for one in drawn} == {1, 2, 3, 4, 5}
+    qualities = [one.last.quality for one in drawn if one.last.codec == "jpeg"]
+    assert min(qualities) >= 5 and max(qualities) <= 95 and np.median(qualities) < 40
+
+
+def test_a_tap_that_does_not_exist_is_refused_before_anything_is_loaded(options):
+    with pytest.raises(WrongUse, match="--tap must be one of auto, stem, stage1, stage2"):
+        replace(options, tap="stage9")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_resumes_saves_and_classifies(options, tmp_path, method):
+    options = replace(options, method=method, learning_rate=1e-3)
+    whole, stopped = (replace(options, output=tmp_path / f"{name}.safetensors") for name in ("whole", "stopped"))
+    training, steps = run(whole)
+    assert all(np.isfinite(step.losses["loss"]) for step in steps)
+    before = load_file(options.model.backbone_checkpoint)
+    assert all(torch.equal(value, before[name]) for name, value in training.backbone.model.state_dict().items())
+    for step in Training(stopped).steps():
+        if step.number == 2:
+            break
+    run(replace(stopped, resume=True))
+    expected, found = load_file(whole.output), load_file(stopped.output)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+    with torch.inference_mode():
+        images = torch.rand(1, 3, 160, 160)
+        plain = load_classifier(options.model, "none").predict(images)[0]
+        remedied, drift = load_classifier(options.model, str(tmp_path / "whole.last.safetensors")).predict(images)
+        assert not torch.equal(plain, remedied)
+        torch.testing.assert_close(remedied, training._average(images), rtol=1e-4, atol=1e-4)
+    assert (drift is not None) == METHODS[method].estimates_drift
+
+
+@pytest.mark.parametrize("method", ["afd", "fct"])
+def test_it_goes_on_from_a_module_as_it_is(options, tmp_path, method):
+    first = replace(options, method=method, output=tmp_path / "first.safetensors", learning_rate=1e-2)
+    run(first)
+    second = replace(going_on(first, first.output), output=tmp_path / "second.safetensors")
+    training = Training(second)
+    with torch.inference_mode():
+        images = torch.rand(1, 3, 160, 160)
+        expected = load_classifier(options.model, second.weights).predict(images)[0]
+        torch.testing.assert_close(training._average.predict(images)[0], expected, rtol=1e-4, atol=1e-4)
+        plain = load_classifier(options.model).predict(images)[0]
+        torch.testing.assert_close(training._teacher.predict(images)[0], plain)
+    list(training.steps())
+    before, after = load_checkpoint(first.output), load_checkpoint(second.output)
+    assert (after.tap, after.module.config) == (before.tap, before.module.config)
+    weights = after.module.state_dict()
+    assert any(not torch.equal(value, weights[name]) for name, value in before.module.state_dict().items())
+
+
+def test_a_module_that_does_not_fit_is_not_gone_on_from(options, tmp_path):
+    first = replace(options, output=tmp_path / "first.safetensors")
+    run(first)
+    with pytest.raises(WrongUse, match="Add --method afd"):
+        Training(replace(going_on(first, first.output), method="ddp"))
+    with pytest.raises(WrongUse, match="No module for test_resnet"):
+        Training(going_on(first, "auto"))
+    other = tmp_path / "other.safetensors"
+    torch.manual_seed(1)
+    save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), other)
+    with pytest.raises(BadCheckpoint, match="other weights"):
+        Training(replace(going_on(first, first.output), model=replace(options.model, backbone_checkpoint=other)))
+
+
+def test_labels_are_those_of_the_photos_folders(options, tmp_path):
+    for number in range(6):
+        (tmp_path / "photos" / str(number % 2)).mkdir(parents=True, exist_ok=True)
+        Image.open(f"{options.photos[0]}/{number}.png").save(tmp_path / "photos" / str(number % 2) / f"{number}.png")
+    options = replace(options, photos=(str(tmp_path / "photos"),), output=tmp_path / "m.safetensors")
+    options = replace(options, method="augment", labels=True, learning_rate=1e-2, steps=40, validate_every=40)
+    training, steps = run(replace(options, logit_weight=1.0))
+    assert sorted(training._labels.values()) == [0, 0, 0, 1, 1, 1]
+    assert np.mean([step.losses["logit"] for step in steps[-10:]]) < 0.8 * np.log(8) < steps[0].losses["logit"]
+    with pytest.raises(WrongUse, match="folder for each class"):
+        Training(replace(options, photos=(str(tmp_path / "photos" / "0"),), output=tmp_path / "n.safetensors"))
+    with pytest.raises(WrongUse, match="afd learns without"):
+        replace(options, method="afd")
+
+
+def test_with_fct_every_row_says_where_the_quality_is_from(options, tmp_path):
+    options = replace(options, method="fct", output=tmp_path / "m.safetensors", steps=1, validate_every=1)
+    run(options)
+    (tmp_path / "photos").mkdir()
+    photo = Image.open(f"{options.photos[0]}/0.png")
+    photo.save(tmp_path / "photos" / "a.jpg", quality=20)
+    photo.save(tmp_path / "photos" / "b.png")
+    (tmp_path / "photos" / "c.jpg").touch()
+    asked = ClassifyOptions(
+        (str(tmp_path / "photos"),), tmp_path / "p.csv", weights=str(options.output), model=options.model, workers=0
+    )
+    rows = list(Classification(asked).rows())
+    found = [(row["quality"], row["quality_source"]) for row in rows]
+    assert found == [(20, "tables"), (None, "estimated"), (None, None)]
+    assert "drift" not in rows[0]

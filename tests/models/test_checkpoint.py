@@ -1,0 +1,159 @@
+import json
+import pickle
+from dataclasses import replace
+
+import pytest
+import timm
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from afdcli.errors import BadCheckpoint, UnsupportedBackbone
+from afdcli.methods.afd import AFDConfig, AFDModule
+from afdcli.models.backbones import Backbone, Labels, split
+from afdcli.models.checkpoint import Checkpoint, check_backbone, load_checkpoint, save_checkpoint
+from afdcli.models.classifier import DedriftedClassifier
+from afdcli.options import TAPS
+from afdcli.photos.reading import Preprocessing
+
+BACKBONES = [
+    "resnet18",
+    "resnet50",
+    "repvgg_a2",
+    "mobilenetv2_100",
+    "mobilenetv3_large_100",
+    "efficientnet_lite0",
+    *(f"tf_efficientnet_lite{size}" for size in range(5)),
+    "efficientnet_b0",
+    "convnext_tiny",
+    "vit_small_patch16_224",
+    "deit_small_patch16_224",
+]
+
+
+def backbone_of(name):
+    torch.manual_seed(0)
+    model = timm.create_model(name).eval().requires_grad_(False)
+    size = model.pretrained_cfg["input_size"][-1]
+    return Backbone(name, model, Preprocessing(size), (0.5,) * 3, (0.5,) * 3, Labels(()), "f" * 64)
+
+
+def module_of(channels, **config):
+    module = AFDModule(AFDConfig(channels, width=4, depth=1, **config))
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return module.eval()
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A checkpoint and its path."""
+    checkpoint = Checkpoint(module_of(8), "stage1", "resnet18", "f" * 64)
+    save_checkpoint(checkpoint, tmp_path / "m.safetensors")
+    return checkpoint, tmp_path / "m.safetensors"
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_backbone_splits_plugs_trains_folds_saves_and_loads(name, tmp_path):
+    backbone = backbone_of(name)
+    images = torch.rand(1, 3, backbone.preprocessing.size, backbone.preprocessing.size)
+    with torch.inference_mode():
+        expected = backbone.model(images)
+    before = {key: value.clone() for key, value in backbone.model.state_dict().items()}
+    for tap in TAPS:
+        try:
+            cut = split(backbone, tap)
+        except UnsupportedBackbone as error:
+            assert "transformer" in str(error) and tap != "stem"
+            continue
+        with torch.inference_mode():
+            features = cut.stem(images)
+            assert torch.equal(cut.tail(features), expected)
+            assert torch.equal(cut.tail.stages(features)[-1], expected)
+        assert features.shape[1] == cut.channels
+        assert round(images.shape[-1] / features.shape[-1]) == cut.reduction
+    cut = split(backbone, "stem")
+    assert any(cut.blocks)
+    module = module_of(cut.channels, later=cut.blocks, rank=4)
+    classifier = DedriftedClassifier(backbone, module, "stem").eval()
+    optimizer = torch.optim.SGD(module.parameters(), 1e-3)
+    classifier(images).square().mean().backward()
+    optimizer.step()
+    assert all(torch.equal(value, before[key]) for key, value in backbone.model.state_dict().items())
+
+    path = tmp_path / "folded.safetensors"
+    save_checkpoint(Checkpoint(module.folded(), "stem", name, backbone.fingerprint), path)
+    loaded = load_checkpoint(path)
+    check_backbone(loaded, backbone, path)
+    assert loaded.module.config.folded
+    with torch.inference_mode():
+        mended = DedriftedClassifier(backbone, loaded.module, loaded.tap).eval()(images)
+        torch.testing.assert_close(mended, classifier(images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_module_comes_back_as_it_was(folded, tmp_path):
+    module = module_of(8, pooled=True).folded() if folded else module_of(8, pooled=True)
+    save_checkpoint(Checkpoint(module, "stage2", "resnet18", "f" * 64), tmp_path / "m.safetensors")
+    loaded = load_checkpoint(tmp_path / "m.safetensors")
+    assert (loaded.tap, loaded.backbone, loaded.module.config) == ("stage2", "resnet18", module.config)
+    features, images = torch.randn(1, 8, 9, 9), torch.rand(1, 3, 33, 33)
+    torch.testing.assert_close(loaded.module(features, images), module(features, images), rtol=0, atol=0)
+
+
+def test_a_checkpoint_of_another_backbone_is_refused(written):
+    checkpoint, path = written
+    backbone = backbone_of("resnet18")
+    check_backbone(checkpoint, backbone, path)
+    with pytest.raises(BadCheckpoint, match="is for resnet18, not resnet50"):
+        check_backbone(checkpoint, replace(backbone, name="resnet50"), path)
+    with pytest.raises(BadCheckpoint, match="other weights"):
+        check_backbone(checkpoint, replace(backbone, fingerprint="0" * 64), path)
+
+
+@pytest.mark.parametrize("kept", [0, 7, 100, -1])
+def test_a_truncated_checkpoint_is_refused(written, kept):
+    _, path = written
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(BadCheckpoint, match="cannot be read"):
+        load_checkpoint(path)
+
+
+def test_a_missing_or_foreign_checkpoint_is_refused(tmp_path):
+    with pytest.raises(BadCheckpoint, match="no file"):
+        load_checkpoint(tmp_path / "missing.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(BadCheckpoint, match="no module of afd"):
+        load_checkpoint(tmp_path / "foreign.safetensors")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": "{}"},
+        {"config": "no json"},
+        {"config": json.dumps({"channels": 9, "width": 4, "depth": 1})},
+        {"config": json.dumps({"channels": 8, "danger": 1})},
+        {"config": json.dumps({"channels": 8, "width": 4, "depth": 1, "folded": True})},
+        {"tap": "nowhere"},
+    ],
+)
+def test_a_tampered_checkpoint_is_refused(written, change):
+    _, path = written
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    save_file(load_file(path), path, {**metadata, **change})
+    with pytest.raises(BadCheckpoint, match=r"changed or is damaged|does not know"):
+        load_checkpoint(path)
+
+
+def test_a_pickle_is_refused_and_not_run(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "sprung"), "w"))
+
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(BadCheckpoint):
+        load_checkpoint(path)
+    assert not (tmp_path / "sprung").exists()

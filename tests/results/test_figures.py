@@ -1,0 +1,44 @@
+import numpy as np
+from PIL import Image
+
+from afdcli.commands.train import LOG_COLUMNS
+from afdcli.results.figures import accuracy_curves, training_curves
+
+HEAD = ",".join(LOG_COLUMNS) + "\n"
+
+
+def test_training_curves_show_what_the_log_holds(tmp_path):
+    log, picture = tmp_path / "log.csv", tmp_path / "log.png"
+    falling = [f"{step},{2 / step},{1 / step},0.5,0.1,,0.2" + "," * 7 + "\n" for step in range(1, 201)]
+    falling[-1] = "200,0.01,0.005,0.5,0.1,,0.2,70.5,60.5,99.0,10.5,12.5,0.25,0.5\n"
+    log.write_text(HEAD + "".join(falling))
+    training_curves(log, picture)
+    before = np.asarray(Image.open(picture).convert("RGB"))
+    assert before.shape == (600, 1500, 3)
+    log.write_text(HEAD + "".join(falling).replace("70.5", "95.0"))
+    training_curves(log, picture)
+    changed = (np.asarray(Image.open(picture).convert("RGB")) != before).any(axis=(0, 2))
+    assert changed[750:].any() and not changed[:750].any(), "agreement is on the right"
+
+
+def test_an_empty_log_gives_no_picture(tmp_path):
+    (tmp_path / "log.csv").write_text(HEAD)
+    training_curves(tmp_path / "log.csv", tmp_path / "log.png")
+    assert not (tmp_path / "log.png").exists()
+
+
+def test_accuracy_curves_have_a_panel_for_each_codec_and_number_of_passes(tmp_path):
+    def rows(top1):
+        row = {"weights": "none", "top1_low": 40.0, "top1_high": 95.0, "agreement": 50.0}
+        yield {**row, "codec": "clean", "quality": None, "passes": 0, "top1": top1 and 90.0}
+        for codec, passes in (("jpeg", 1), ("jpeg", 2), ("avif", 1)):
+            for quality in (25, 10):
+                yield {**row, "codec": codec, "quality": quality, "passes": passes, "top1": top1}
+
+    accuracy_curves(list(rows(60.0)), tmp_path / "labelled.png")
+    accuracy_curves(list(rows(None)), tmp_path / "plain.png")
+    labelled, plain = (np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")) for name in ("labelled", "plain"))
+    assert labelled.shape == plain.shape == (600, 1950)
+    assert (labelled != plain).any()
+    accuracy_curves(list(rows(60.0))[:1], tmp_path / "undamaged.png")
+    assert Image.open(tmp_path / "undamaged.png").size == (750, 600)
