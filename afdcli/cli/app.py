@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -536,7 +537,7 @@ def _levels(texts: list[str], subsampling: str = Compression.subsampling) -> lis
 
 def _parts(flag: str, text: str) -> tuple[str, ...]:
     """What is listed with commas between; a file that has one in its name is itself."""
-    if Path(text).exists():
+    if os.path.exists(text):  # not Path.exists, which raises for names that are too long
         return (text,)
     parts = tuple(part.strip() for part in text.split(","))
     if not all(parts):

@@ -49,7 +49,8 @@ def expand(uri: str) -> tuple[list[str], int]:
 def _matches(system: Any, path: str) -> list[str]:
     """What matches `path`: its longest beginning that exists as it is, and so the brackets of the rest, if they can."""
     parts = path.split("/")
-    known = max((n for n in range(1, len(parts)) if system.exists("/".join(parts[:n]))), default=0)
+    first = next(n for n, part in enumerate(parts) if glob.has_magic(part))
+    known = max((n for n in range(first + 1, len(parts)) if system.exists("/".join(parts[:n]))), default=first)
     begin, rest = glob.escape("/".join(parts[:known])), "/".join(["", *parts[known:]] if known else parts)
     return sorted(system.glob(begin + rest.replace("[", "[[]")) or system.glob(begin + rest))
 

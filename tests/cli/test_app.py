@@ -317,6 +317,7 @@ def test_what_gave_no_row_is_counted(afd, album, network, tmp_path, command):
         (" auto ", ("auto",)),
         ("x, y.pth", ("x, y.pth",)),
         ("none,\tb", ("none", "b")),
+        ("x" * 300 + ",y", ("x" * 300, "y")),
     ],
 )
 def test_lists_of_weights_may_have_spaces(afd, monkeypatch, tmp_path, weights, expected):
