@@ -121,7 +121,7 @@ def damage(
             files.append(codecs.degrade_photo(undamaged, degradation, options.seed, case.source.name))
         views, sizes, qualities = [clean], [(len(data), image.width * image.height)], [photo.quality]
         for file, level in zip(files, levels, strict=True):
-            copy = decode_rgb(file, ReadOptions())
+            copy = decode_rgb(file, ReadOptions(max_pixels=options.read.max_pixels))
             decoded = copy.image
             qualities.append(copy.quality)
             views.append(decoded if level.order == "crop-first" else preprocessing(decoded))
@@ -164,7 +164,7 @@ def make_pair(draw: tuple[int, str], size: int, options: TrainOptions) -> Pair |
             return Pair(path, original, np.asarray(degraded), quality)
         degraded = codecs.decode(codecs.degrade(image, degradation, rng))
         return Pair(path, original, _crop(degraded, box, size, mirrored), quality)
-    except UnreadableImage:
+    except (UnreadableImage, MemoryError):
         return None
 
 
