@@ -70,8 +70,6 @@ class Degrading:
         """Photos in all."""
         inside = self._inside()
         check_apart([folder_of(options, one) for one in options.degradations], self._paths)
-        for degradation in options.degradations:
-            check_own(options, degradation, self._origin)
         for source in find_images(self._paths):
             self.total += 1
             if (folder := inside(source.path)) is not None:
@@ -79,6 +77,8 @@ class Degrading:
                     f"'{folder}' and the photos overlap: '{printable(source.name)}' lies in it. Leave that out, or "
                     "choose another destination."
                 )
+        for degradation in options.degradations:
+            check_own(options, degradation, self._origin)
         if self.total == 0:
             raise WrongUse(f"There is no image in '{options.source}'.")
 
