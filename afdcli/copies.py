@@ -15,6 +15,7 @@ import re
 import sqlite3
 import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,8 @@ def write(folder: str, name: str, data: bytes) -> None:
         UnreadableImage: the name is refused by the file system, or it would not lie in `folder`.
         OutputRefused: nothing can be written there.
     """
-    path, written = place(folder, name), os.path.join(folder, PARTIAL, str(os.getpid()))
+    path = place(folder, name)
+    written = os.path.join(folder, PARTIAL, os.urandom(8).hex())  # Processes of several machines may write here.
     try:
         with open(written, "wb") as file:  # noqa: PTH123  # plain texts: paths as objects take a while
             file.write(data)
@@ -126,6 +128,8 @@ def write(folder: str, name: str, data: bytes) -> None:
     except OSError as error:
         if error.errno in _OF_THE_FOLDER:
             raise _refusal(path, error) from None
+        with suppress(OSError):
+            os.unlink(written)
         what = f"'{os.path.basename(folder)}' does not take the name '{printable(name)}'"
         raise UnreadableImage(f"{what}: {error.strerror}") from None
 
@@ -146,6 +150,7 @@ class Places:
         self._base = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._base.execute("PRAGMA journal_mode = OFF")
         self._base.execute("CREATE TABLE places (place BLOB PRIMARY KEY, source BLOB) WITHOUT ROWID")
+        self._base.execute("BEGIN")  # and never an end: nobody else reads it
 
     def claim(self, name: str, source: str) -> str | None:
         """Give the place `name` to `source`. The source that has it already, if there is one; else None."""
