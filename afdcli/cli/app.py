@@ -295,7 +295,7 @@ def _degrade(options: DegradeOptions, quiet: bool) -> int:
     run = Degrading(options)
     with report.Tracker(run.total, "photos", quiet) as tracker:
         for source, copies in run.copies():
-            tracker.advance(source.name, copies[0].row["error"])
+            tracker.advance(source.name, next((copy.row["error"] for copy in copies if copy.row["error"]), None))
     if tracker.interrupted:
         return report.stopped(tracker, "Run the same command again to go on.")
     if not quiet:

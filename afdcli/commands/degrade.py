@@ -1,20 +1,16 @@
-"""`afd degrade`: compressed copies of a folder, each kind of damage in a mirror of its own, with a manifest.
+"""`afd degrade`: compressed copies of photos, each kind of damage in a mirror of its own, with a manifest.
 
-DST/jpeg-10/holiday/a.jpg     the copy of SRC/holiday/a.jpg: exactly the bytes of the last pass
-DST/jpeg-10.csv               the manifest: a row for every source, also for those that could not be read
-DST/jpeg-10.csv.json          its record: the settings and versions that make the same bytes again
+Where copies and manifests lie, and what they are called: see `copies`.
 """
 
 from __future__ import annotations
 
-import errno
-import functools
 import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,33 +26,18 @@ from afdcli.photos import remote
 from afdcli.photos.reading import Preprocessing, decode_rgb, read_file
 from afdcli.photos.sources import Source, Sources, printable
 from afdcli.results import rowfile
+from afdcli.results.copies import COLUMNS, PARTIAL, PROGRAM, Places, folds_names, relative, write
+from afdcli.results.overlap import Inside, check_apart, check_own, folder_of, manifest_of, origin
 from afdcli.results.rowfile import ResultFile, Row
-
-COLUMNS = {
-    "path": str,
-    "source": str,
-    "status": str,
-    "error": str,
-    "source_sha256": str,
-    "sha256": str,
-    "bytes": int,
-    "width": int,
-    "height": int,
-    "codec": str,
-    "quality": int,
-    "passes": int,
-}
-"""Of a manifest. `path` is relative to the destination, `source` to the source folder; `quality` is the last pass's."""
-
-PARTIAL = ".partial"
-"""Where files are written, inside a degradation's folder, before they get their place there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One source, and the row that each manifest has for it, or None."""
+    """One source; and for each degradation its copy's name, and the row that the manifest has for it, or None."""
 
     source: Source
+    names: tuple[str, ...]
+    """Empty where the source has an error."""
     rows: tuple[Row | None, ...]
 
 
@@ -80,17 +61,31 @@ class Degrading:
 
         Raises:
             WrongUse: there are no photos.
-            OutputRefused: the destination overlaps the source, or is not ours.
+            OutputRefused: the destination overlaps the photos, is not ours, or was made of other photos.
         """
-        for degradation in options.degradations:
-            codecs.require(degradation.last.codec)
-            _check_folder(options, degradation)
         self._options = options
         self.sources = Sources([str(options.source)], dataset=True)
-        self.total = sum(1 for _ in self.sources)
+        self._origin = origin(str(options.source), self.sources.paths)
+        for degradation in options.degradations:
+            codecs.require(degradation.last.codec)
+        self.total = 0
         """Photos in all."""
+        inside = self._inside()
+        check_apart([folder_of(options, one) for one in options.degradations], self.sources.paths)
+        for source in self.sources:
+            self.total += 1
+            if (folder := inside(source.path)) is not None:
+                raise OutputRefused(
+                    f"'{folder}' and the photos overlap: '{printable(source.name)}' lies in it. Leave that out, or "
+                    "choose another destination."
+                )
+        for degradation in options.degradations:
+            check_own(options, degradation, self._origin)
         if self.total == 0:
             raise WrongUse(f"There is no image in '{options.source}'.")
+
+    def _inside(self) -> Inside:
+        return Inside([folder_of(self._options, one) for one in self._options.degradations])
 
     def copies(self) -> Iterator[tuple[Source, list[Copy]]]:
         """Each source and its copies, one for each degradation, once they and their rows are written.
@@ -100,13 +95,16 @@ class Degrading:
         """
         options = self._options
         with ExitStack() as stack:
-            manifests = [stack.enter_context(_open_manifest(options, one)) for one in options.degradations]
+            manifests = [
+                stack.enter_context(_open_manifest(options, one, self._origin)) for one in options.degradations
+            ]
             before = []
             for degradation, manifest in zip(options.degradations, manifests, strict=True):
-                folder = stack.enter_context(_partial_folder(options.destination / degradation.name / PARTIAL))
+                folder = stack.enter_context(_partial_folder(folder_of(options, degradation) / PARTIAL))
                 before.append(manifest.kept(folder / "manifest"))
+            places = {one.last.codec: Places(folds_names(folder)) for one in options.degradations}
             work, crashed = partial(_degrade_one, options=options), partial(_crashed, options=options)
-            tasks = _tasks(self.sources, before)
+            tasks = _tasks(self.sources, before, places, self._inside(), options)
             done: Iterator[tuple[Source, list[Copy]]]
             if options.cluster == "ray":
                 done = ray_map_parts(partial(OnAMachine, work, crashed), tasks)
@@ -126,19 +124,7 @@ class Degrading:
                     manifest.keep(count)
 
 
-def _check_folder(options: DegradeOptions, degradation: Degradation) -> None:
-    source, folder = Path(options.source).resolve(), (options.destination / degradation.name).resolve()
-    if folder == source or folder in source.parents or source in folder.parents:
-        raise OutputRefused(f"'{folder}' and the photos in '{options.source}' overlap. Choose another destination.")
-    if folder.exists() and rowfile.read_record(_manifest_path(options, degradation)) is None:
-        raise OutputRefused(f"'{folder}' exists, and was not made by afd degrade. Choose another destination.")
-
-
-def _manifest_path(options: DegradeOptions, degradation: Degradation) -> Path:
-    return options.destination / f"{degradation.name}.csv"
-
-
-def _open_manifest(options: DegradeOptions, degradation: Degradation) -> ResultFile:
+def _open_manifest(options: DegradeOptions, degradation: Degradation, sources: list[str]) -> ResultFile:
     settings = {
         "degradation": asdict(degradation),
         "size": options.size,
@@ -153,23 +139,51 @@ def _open_manifest(options: DegradeOptions, degradation: Degradation) -> ResultF
         raise OutputRefused(
             f"'{options.destination}' cannot be made: {error.strerror}. Choose another place."
         ) from None
-    path = _manifest_path(options, degradation)
-    return ResultFile(path, COLUMNS, rowfile.record("afd degrade", settings), resume=True)
+    path = manifest_of(options, degradation)
+    content = {**rowfile.record(PROGRAM, settings), "sources": sources}
+    found = rowfile.read_record(path)
+    if options.overwrite and found is not None and found["settings"] != content["settings"]:
+        path.unlink(missing_ok=True)  # It is begun anew: with other settings no copy is verified.
+        path.with_name(path.name + ".json").unlink()
+    return ResultFile(path, COLUMNS, content, resume=True)
 
 
 @contextmanager
 def _partial_folder(folder: Path) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise OutputRefused(f"'{folder}' cannot be made: {error.strerror}. Mend that and run again.") from None
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _tasks(sources: Iterable[Source], before: list[Iterator[Row]]) -> Iterator[Task]:
+def _tasks(
+    sources: Iterable[Source],
+    before: list[Iterator[Row]],
+    places: dict[str, Places],
+    inside: Inside,
+    options: DegradeOptions,
+) -> Iterator[Task]:
+    """What there is to do, in order. Names are given here, so that they depend on no order of work."""
     for source in sources:
-        yield Task(source, tuple(next(rows, None) for rows in before))
+        rows, names = tuple(next(rows, None) for rows in before), {}
+        try:
+            if source.error:
+                raise UnreadableImage(source.error)
+            if inside(source.path) is not None:  # What showed only now: folders were searched before there were copies.
+                raise UnreadableImage("it is one of the copies, seen through a link")
+            for codec, taken in places.items():
+                names[codec] = _copy_name(source, codec)
+                if (owner := taken.claim(names[codec], source.name)) is not None:
+                    raise UnreadableImage(f"its copy would take the place of that of '{printable(owner)}'")
+        except UnreadableImage as error:
+            yield Task(replace(source, error=str(error)), (), rows)
+        else:
+            yield Task(source, tuple(names[one.last.codec] for one in options.degradations), rows)
 
 
 def _degrade_one(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy]]:
@@ -178,87 +192,84 @@ def _degrade_one(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy
     try:
         if source.error:
             raise UnreadableImage(source.error)
-        real = os.path.realpath(source.path)
-        if any(real.startswith(_real_folder(options.destination, one.name)) for one in options.degradations):
-            raise UnreadableImage("it is one of the copies, seen through a link")
         data = read_file(source.path)
         digest = hashlib.sha256(data).hexdigest()
-        known = [
-            row is not None and _is_verified(row, degradation, source, digest, options)
-            for degradation, row in zip(options.degradations, task.rows, strict=True)
-        ]
+        jobs = [_Job(source, *job, digest) for job in zip(options.degradations, task.names, task.rows, strict=True)]
+        known = [job.is_verified(options.destination) for job in jobs]
         if not all(known):
             image = decode_rgb(data, options.read).image
             if options.size is not None:
                 image = Preprocessing(options.size)(image)
         copies = [
-            Copy(row, True)
-            if row is not None and is_known
-            else Copy(_save(image, degradation, source, digest, options), False)
-            for degradation, row, is_known in zip(options.degradations, task.rows, known, strict=True)
+            Copy(job.before, True) if job.before is not None and is_known else job.make(image, options)
+            for job, is_known in zip(jobs, known, strict=True)
         ]
     except UnreadableImage as error:
         return source, _failed(task, str(error), options)
+    except MemoryError:
+        return source, _failed(task, "not enough memory to compress it", options)
     return source, copies
 
 
-@functools.lru_cache  # It is asked for with every photo.
-def _real_folder(destination: Path, name: str) -> str:
-    return os.path.join(os.path.realpath(destination / name), "")
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One copy of one source."""
 
+    source: Source
+    degradation: Degradation
+    name: str
+    """Of the copy."""
+    before: Row | None
+    """What the manifest had for it."""
+    digest: str
+    """The source's SHA-256."""
 
-def _is_verified(row: Row, degradation: Degradation, source: Source, digest: str, options: DegradeOptions) -> bool:
-    """Whether `row` is of this source, as it is now, and the copy is still the one that was written."""
-    path = Path(degradation.name, _copy_name(source, degradation.last.codec))
-    if (row["path"], row["source"], row["source_sha256"]) != (printable(str(path)), printable(source.name), digest):
-        return False
-    try:
-        return bool(row["sha256"] == hashlib.sha256((options.destination / path).read_bytes()).hexdigest())
-    except OSError:
-        return False
-
-
-def _save(image: Image.Image, degradation: Degradation, source: Source, digest: str, options: DegradeOptions) -> Row:
-    data = codecs.degrade_photo(image, degradation, options.seed, source.name)
-    name = _copy_name(source, degradation.last.codec)
-    folder = os.path.join(options.destination, degradation.name)  # plain texts: paths as objects take a while
-    written, copy = os.path.join(folder, PARTIAL, str(os.getpid())), os.path.join(folder, name)
-    try:
-        with open(written, "wb") as file:  # noqa: PTH123
-            file.write(data)
+    def is_verified(self, destination: Path) -> bool:
+        """Whether the row is of this source, as it is now, and the copy is still the one that was written."""
+        row, path = self.before, f"{self.degradation.name}/{self.name}"
+        expected = (printable(path), printable(self.source.name), self.digest)
+        if row is None or (row["path"], row["source"], row["source_sha256"]) != expected:
+            return False
         try:
-            os.replace(written, copy)
-        except FileNotFoundError:  # the first copy in its folder
-            os.makedirs(os.path.dirname(copy), exist_ok=True)
-            os.replace(written, copy)
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise UnreadableImage("the name of its copy would be too long") from None
-        raise OutputRefused(f"'{copy}' cannot be written: {error.strerror}. Mend that and run again.") from None
-    return {
-        **_row(source, degradation),
-        "path": printable(f"{degradation.name}/{name}"),
-        "status": "ok",
-        "source_sha256": digest,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "bytes": len(data),
-        "width": image.width,
-        "height": image.height,
-    }
+            return bool(row["sha256"] == hashlib.sha256((destination / path).read_bytes()).hexdigest())
+        except (OSError, ValueError):
+            return False
+
+    def make(self, image: Image.Image, options: DegradeOptions) -> Copy:
+        """Compress, and write. What one codec or file system refuses is no matter of the others."""
+        try:
+            data = codecs.degrade_photo(image, self.degradation, options.seed, self.source.name)
+            write(os.path.join(options.destination, self.degradation.name), self.name, data)
+        except UnreadableImage as error:
+            return _error(self.source, self.degradation, self.before, str(error))
+        row = {
+            **_row(self.source, self.degradation),
+            "path": printable(f"{self.degradation.name}/{self.name}"),
+            "status": "ok",
+            "source_sha256": self.digest,
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "bytes": len(data),
+            "width": image.width,
+            "height": image.height,
+        }
+        return Copy(row, False)
 
 
 def _copy_name(source: Source, codec: str) -> str:
-    """The source's name with an ending of the codec: kept, or else added, so that a.png and a.jpg stay apart.
+    """The source's name below a folder, with an ending of the codec: kept, or else added, so that a.png and a.jpg stay
+    apart. It is added once more where the source folder itself has a file of that name.
 
-    It is added once more where the source folder itself has a file of that name.
+    Raises:
+        UnreadableImage: no copy can be called so.
     """
-    if os.path.splitext(source.name)[1].lower() in codecs.CODECS[codec].endings:
-        return source.name
-    added = codecs.CODECS[codec].endings[0]
+    name, endings = relative(source.name), codecs.CODECS[codec].endings
+    if os.path.splitext(name)[1].lower() in endings:
+        return name
+    added = endings[0]
     exists = remote.exists if remote.is_uri(source.path) else os.path.lexists
     while exists(source.path + added):
-        added += codecs.CODECS[codec].endings[0]
-    return source.name + added
+        added += endings[0]
+    return name + added
 
 
 def _row(source: Source, degradation: Degradation) -> dict[str, Any]:
@@ -266,19 +277,25 @@ def _row(source: Source, degradation: Degradation) -> dict[str, Any]:
     last = degradation.last
     return row | {
         "source": printable(source.name),
-        "codec": last.codec,
+        "codec": degradation.kind,
         "quality": last.quality,
         "passes": degradation.passes,
     }
 
 
 def _failed(task: Task, reason: str, options: DegradeOptions) -> list[Copy]:
-    copies = []
-    for degradation, before in zip(options.degradations, task.rows, strict=True):
-        row = {**_row(task.source, degradation), "status": "error", "error": printable(reason)}
-        text = {name: "" if value is None else str(value) for name, value in row.items()}
-        copies.append(Copy(row, before == text))
-    return copies
+    pairs = zip(options.degradations, task.rows, strict=True)
+    return [_error(task.source, degradation, before, reason) for degradation, before in pairs]
+
+
+def _error(source: Source, degradation: Degradation, before: Row | None, reason: str) -> Copy:
+    row = {**_row(source, degradation), "status": "error", "error": printable(reason)}
+    return Copy(row, before is not None and _texts(before) == _texts(row))
+
+
+def _texts(row: Row) -> dict[str, str]:
+    """Values as a manifest has them."""
+    return {name: "" if value is None else str(value) for name, value in row.items()}
 
 
 def _crashed(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy]]:

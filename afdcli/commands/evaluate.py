@@ -5,7 +5,6 @@ Each photo is read once. All levels of damage are made of those pixels, and all 
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,21 +16,19 @@ import numpy as np
 from scipy.stats import binomtest
 
 from afdcli.engines.loading import Engine, load_engine
-from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
+from afdcli.errors import OutputRefused, WrongUse
 from afdcli.formats import codecs
 from afdcli.machines.cluster import ray_map_parts
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map
-from afdcli.options import IMAGENET_C, Degradation, EvaluateOptions, ReadOptions, default_workers, degradations
+from afdcli.options import Degradation, EvaluateOptions, default_workers, degradations
 from afdcli.photos.labels import labels_of
-from afdcli.photos.reading import Preprocessing, read_rgb
 from afdcli.photos.samples import Case, Damaged, Level, damage
-from afdcli.photos.sources import Source, Sources, printable
-from afdcli.results.rowfile import ResultFile, Row, check_replaceable, read_record, record
+from afdcli.photos.sources import Sources
+from afdcli.results.copies import read_copies
+from afdcli.results.rowfile import ResultFile, Row, check_replaceable, record
 
 PROGRAM = "afd evaluate"
 TOP = 5
-SEVERITIES = {str(number): level.quality for number, level in enumerate(IMAGENET_C, start=1)}
-"""ImageNet-C's folders, and the JPEG quality that each stands for."""
 
 COLUMNS = {
     "backbone": str,
@@ -57,8 +54,8 @@ COLUMNS = {
 points; `p_value` that of McNemar's exact test, two-sided, on the same images; `recovered` the share of what the first
 of the weights loses at this level that these win back, in percent. `agreement` is the share of images that get the same
 top-1 as their undamaged original by the same classifier: it needs no labels. Of undamaged photos, `bytes_per_pixel` is
-that of their files. `quality` is that of the last pass. `parameters` and `macs` (multiply-adds for one image) are what
-the weights add to the backbone."""
+that of their files. `codec` is `Degradation.kind`, `quality` that of the last pass. `parameters` and `macs`
+(multiply-adds for one image) are what the weights add to the backbone."""
 
 
 class Evaluation:
@@ -300,65 +297,3 @@ def compare(right: np.ndarray, first: np.ndarray, undamaged: np.ndarray) -> dict
 
 def _percent(share: Any) -> float:
     return round(100 * float(share), 2)
-
-
-def read_copies(
-    folder: Path, sources: Sequence[Source], preprocessing: Preprocessing
-) -> tuple[list[Level], list[tuple[str, ...]]]:
-    """The levels in a folder made by `afd degrade`, and for each source the paths of its copies at these levels.
-
-    A level of photos already cropped as by `preprocessing` is crop-first. A source without a copy gets a path that
-    does not exist, and so an error of its own. One of ImageNet-C's folders, `jpeg_compression` say, will do as well.
-
-    Raises:
-        WrongUse: there are no manifests, or the photos were cropped in another way.
-    """
-    if any((folder / severity).is_dir() for severity in SEVERITIES):
-        return _read_imagenet_c(folder, sources, preprocessing)
-    levels, paths = [], []
-    for manifest in sorted(folder.glob("*.csv")):
-        made = read_record(manifest)
-        if made is None or made["program"] != "afd degrade":
-            continue
-        with manifest.open(newline="", encoding="utf-8") as file:
-            rows = {row["source"]: row for row in csv.DictReader(file)}
-        if not rows:
-            continue
-        first, size = next(iter(rows.values())), made["settings"]["size"]
-        if size is not None and Preprocessing(size) != preprocessing:
-            raise WrongUse(
-                f"The photos in '{folder / manifest.stem}' were cropped to {size} pixels, and this backbone crops "
-                "otherwise. Make copies without --size."
-            )
-        order = "compress-first" if size is None else "crop-first"
-        levels.append(Level(first["codec"], int(first["quality"]), int(first["passes"]), order))
-        paths.append([str(folder / rows.get(printable(source.name), {"path": ""})["path"]) for source in sources])
-    if not levels:
-        raise WrongUse(f"'{folder}' has no copies made by afd degrade.")
-    return levels, list(zip(*paths, strict=True))
-
-
-def _read_imagenet_c(
-    folder: Path, sources: Sequence[Source], preprocessing: Preprocessing
-) -> tuple[list[Level], list[tuple[str, ...]]]:
-    """The same for `CORRUPTION/1..5/CLASS/NAME`: a level is the corruption at a severity, or JPEG at its quality."""
-    found = [severity for severity in SEVERITIES if (folder / severity).is_dir()]
-    levels, paths = [], []
-    for severity in found:
-        copies = [str(folder / severity / source.name) for source in sources]
-        size = next((_size(copy) for copy in copies if Path(copy).exists()), None)
-        if size is None:
-            raise WrongUse(f"'{folder / severity}' has none of the photos of the dataset.")
-        jpeg = folder.name == "jpeg_compression"
-        order = "crop-first" if size == (preprocessing.size, preprocessing.size) else "compress-first"
-        quality = SEVERITIES[severity] if jpeg else int(severity)
-        levels.append(Level("jpeg" if jpeg else folder.name, quality, 1, order))
-        paths.append(copies)
-    return levels, list(zip(*paths, strict=True))
-
-
-def _size(path: str) -> tuple[int, int] | None:
-    try:
-        return read_rgb(path, ReadOptions()).image.size
-    except UnreadableImage:
-        return None

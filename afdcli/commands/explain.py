@@ -60,7 +60,10 @@ def explain(options: ExplainOptions) -> Explanation:
         raise UnreadableImage(f"'{options.photo}' cannot be read: {error}.") from None
     photo, compressed = preprocessing(image), None
     if options.compression is not None:
-        compressed = preprocessing(codecs.decode(codecs.encode(image, options.compression)))
+        try:
+            compressed = preprocessing(codecs.decode(codecs.encode(image, options.compression)))
+        except UnreadableImage as error:
+            raise UnreadableImage(f"'{options.photo}' cannot be compressed: {error}. Choose another codec.") from None
     with torch.inference_mode():
         images = classifier.images(np.stack([np.asarray(view) for view in (photo, compressed) if view is not None]))
         features = classifier.features(images)
@@ -101,9 +104,9 @@ def drift_statistics(options: ExplainOptions, levels: Sequence[Compression]) -> 
     for source in Sources([str(options.photo)]):
         try:
             photo = classifier.backbone.preprocessing(read_rgb(source.path, options.read).image)
+            damaged = [codecs.decode(codecs.encode(photo, level)) for level in levels]
         except UnreadableImage:
             continue
-        damaged = [codecs.decode(codecs.encode(photo, level)) for level in levels]
         with torch.inference_mode():
             images = classifier.images(np.stack([np.asarray(view) for view in (photo, *damaged)]))
             features, coefficients = classifier.features(images), dct.to(images.device)(images)

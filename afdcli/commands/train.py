@@ -271,11 +271,11 @@ class Training:
         for path in self._held_out:
             try:
                 photo = read_rgb(path, options.read).image
+                crop = preprocessing(photo)
+                damaged = [codecs.decode(codecs.encode(crop, level)) for level in IMAGENET_C]
+                damaged += [preprocessing(codecs.decode(codecs.encode(photo, level))) for level in IMAGENET_C]
             except UnreadableImage:
                 continue
-            crop = preprocessing(photo)
-            damaged = [codecs.decode(codecs.encode(crop, level)) for level in IMAGENET_C]
-            damaged += [preprocessing(codecs.decode(codecs.encode(photo, level))) for level in IMAGENET_C]
             images = self._teacher.images(np.stack([np.asarray(image) for image in (crop, *damaged)]))
             without, with_module = self._teacher.outputs(images), self._average.outputs(images, qualities)
             plain, logits = without.logits, with_module.logits

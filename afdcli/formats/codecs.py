@@ -6,13 +6,15 @@ import functools
 import io
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
 import numpy as np
-from PIL import Image, features
+from PIL import Image, UnidentifiedImageError, features
 
 from afdcli.errors import AfdError, UnreadableImage
 from afdcli.options import Compression, Degradation
@@ -49,6 +51,8 @@ class Codec:
     """Who reads and writes it here; where that is a plugin, this registers it. None: nobody."""
     package: str
     """What to install where nobody does."""
+    most_side: int | None = None
+    """The longest side, in pixels, that is written here and read back. None: the encoder knows, and says so."""
 
 
 def _chosen(compression: Compression) -> dict[str, Any]:
@@ -99,6 +103,7 @@ CODECS = {
         _chosen,
         lambda: f"libjpeg-turbo {features.version('libjpeg_turbo')}",
         "pillow",
+        65_500,  # libjpeg's; the format itself has room for 65,535
     ),
     "avif": Codec(
         "AVIF",
@@ -108,6 +113,7 @@ CODECS = {
         lambda compression: {**_chosen(compression), "speed": AVIF_SPEED, "max_threads": 1},
         avif_provider,
         "pillow-avif-plugin",
+        32_768,  # libavif writes up to 65,536, and reads no more than this
     ),
     "webp": Codec(
         "WEBP",
@@ -116,6 +122,7 @@ CODECS = {
         lambda compression: {"quality": compression.quality, "method": WEBP_METHOD, "lossless": False},
         _feature("webp", "libwebp"),
         "pillow",
+        16_383,
     ),
     "jp2": Codec(
         "JPEG2000",
@@ -178,24 +185,56 @@ def encode(image: Image.Image, compression: Compression) -> bytes:
     """The file, without metadata, that one lossy save of `image` (mode RGB) makes.
 
     Raises:
-        UnreadableImage: the codec cannot hold it, for instance because a side is longer than 65,535 pixels.
+        UnreadableImage: the codec cannot hold it, for instance because a side is too long; or its encoder failed.
     """
     buffer = io.BytesIO()
-    codec, info = CODECS[compression.codec], image.info
+    codec, info, name = CODECS[compression.codec], image.info, compression.codec.upper()
+    if codec.most_side is not None and max(image.size) > codec.most_side:
+        raise UnreadableImage(f"{name} cannot hold a side of {max(image.size):,} pixels, only {codec.most_side:,}")
     image.info = {}  # Pillow would write some metadata of its own accord.
     try:
-        image.save(buffer, format=codec.format, **codec.save(compression))
-    except (OSError, ValueError, RuntimeError) as error:
-        size = f"{image.width} x {image.height}"
-        raise UnreadableImage(f"cannot be saved as {compression.codec.upper()} at {size} pixels: {error}") from None
+        with _in_words(f"cannot be saved as {name} at {image.width:,} x {image.height:,} pixels"):
+            image.save(buffer, format=codec.format, **codec.save(compression))
     finally:
         image.info = info
     return buffer.getvalue()
 
 
 def decode(data: bytes) -> Image.Image:
-    """The pixels of a file that `encode` made, in mode RGB."""
-    return Image.open(io.BytesIO(data)).convert("RGB")
+    """The pixels of a file that `encode` made, in mode RGB, however many they are.
+
+    Raises:
+        UnreadableImage: its decoder cannot read it back.
+    """
+    with _in_words("cannot be read back after compressing it"), unhampered_pillow():
+        return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+@contextmanager
+def _in_words(what: str) -> Iterator[None]:
+    """Make `UnreadableImage` of all that codecs raise: which errors those are depends on the codec and its version."""
+    try:
+        yield
+    except UnreadableImage:
+        raise
+    except MemoryError:
+        raise UnreadableImage(f"{what}: not enough memory") from None
+    except Exception as error:
+        words = "its codec does not know it" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise UnreadableImage(f"{what}: {' '.join(words.split()) or type(error).__name__}") from error
+
+
+@contextmanager
+def unhampered_pillow() -> Iterator[None]:
+    """Silence warnings, which nobody could act on, and lift Pillow's limit on pixels: `ReadOptions` have their own."""
+    limit = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def degrade_photo(image: Image.Image, degradation: Degradation, seed: int, name: str) -> bytes:
@@ -209,14 +248,30 @@ def degrade(image: Image.Image, degradation: Degradation, rng: np.random.Generat
 
     Every earlier pass is decoded again, as a site that re-saves an upload does. With `shift`, each earlier pass has its
     blocks at an offset of its own: the image is padded at the top and left by repeating its edge, saved, and cut back.
+
+    Raises:
+        UnreadableImage: a codec cannot hold it, or cannot read back what it wrote.
     """
     for choices in degradation.chain[:-1]:
         assert rng is not None
         compression = choices[rng.integers(len(choices))]
         left, top = _grid_offset(rng) if degradation.shift else (0, 0)
-        padded = Image.fromarray(np.pad(np.asarray(image), ((top, 0), (left, 0), (0, 0)), mode="edge"))
-        image = decode(encode(padded, compression)).crop((left, top, padded.width, padded.height))
-    return encode(image, degradation.last)
+        with _in_words("cannot be compressed several times"), unhampered_pillow():
+            padded = Image.fromarray(np.pad(np.asarray(image), ((top, 0), (left, 0), (0, 0)), mode="edge"))
+            image = decode(encode(padded, compression)).crop((left, top, padded.width, padded.height))
+    data = encode(image, degradation.last)
+    _check_opens(data)
+    return data
+
+
+def _check_opens(data: bytes) -> None:
+    """Look at the head of a file that `encode` made: a reader that refuses it mostly does so there.
+
+    Raises:
+        UnreadableImage: nobody here can read it.
+    """
+    with _in_words("cannot be read back after compressing it"), unhampered_pillow():
+        Image.open(io.BytesIO(data)).close()
 
 
 def _grid_offset(rng: np.random.Generator) -> tuple[int, int]:

@@ -98,12 +98,27 @@ class Degradation:
 
     @property
     def name(self) -> str:
-        """The folder for its results: `jpeg-10`, `jpeg-25-10` (a sequence), `jpeg-10-passes-3` (drawn), `...-shift`."""
+        """The folder for its results: `jpeg-10`, `jpeg-25-10` (a sequence), `jpeg-10-passes-3` (drawn), `jpeg-10-444`
+        (a subsampling that is not the default), `...-shift`."""
         if all(len(choices) == 1 for choices in self.chain):
             name = "-".join([self.last.codec, *(str(choices[0].quality) for choices in self.chain)])
         else:
             name = f"{self.last.codec}-{self.last.quality}-passes-{self.passes}"
+        if self.last.subsampling != Compression.subsampling:
+            name += "-" + self.last.subsampling.replace(":", "")
         return name + "-shift" * (self.shift and self.passes > 1)
+
+    @property
+    def kind(self) -> str:
+        """What rows call it beside quality and passes: the codec, and how it differs from a usual save by it, such as
+        `jpeg 25-10` (a sequence), `jpeg 4:4:4`, `jpeg shift`."""
+        words = [self.last.codec]
+        qualities = [choices[0].quality for choices in self.chain if len(choices) == 1]
+        if len(qualities) == self.passes and len(set(qualities)) > 1:
+            words.append("-".join(map(str, qualities)))
+        if self.last.subsampling != Compression.subsampling:
+            words.append(self.last.subsampling)
+        return " ".join(words + ["shift"] * (self.shift and self.passes > 1))
 
 
 def degradations(levels: tuple[Compression, ...], passes: int, shift: bool) -> tuple[Degradation, ...]:
@@ -439,7 +454,7 @@ class DegradeOptions:
     """`afd degrade`."""
 
     source: Path | str
-    """A folder (searched recursively), one file, or a URI. Never written to."""
+    """A folder (searched recursively), one file, a pattern, or a URI; `-` reads a list. Never written to."""
     destination: Path
     """Gets one folder and one manifest for each degradation."""
     degradations: tuple[Degradation, ...]
@@ -454,6 +469,8 @@ class DegradeOptions:
     """Processes that decode and compress. 0 works in this one."""
     cluster: str = "none"
     """As for `ClassifyOptions`."""
+    overwrite: bool = False
+    """Replace manifests and copies that are there already and were made from other photos, or with other settings."""
 
     def __post_init__(self) -> None:
         if not self.degradations:

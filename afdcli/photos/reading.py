@@ -20,9 +20,6 @@ import math
 import os
 import re
 import stat
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,7 +120,7 @@ def decode_rgb(data: bytes, options: ReadOptions, least: int | None = None) -> P
         UnreadableImage: for whatever reason there is, in a few words for the user.
     """
     try:
-        with _unhampered_pillow(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with codecs.unhampered_pillow(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return _decode(image, options, least)
     except UnreadableImage:
         raise
@@ -142,19 +139,6 @@ def decode_rgb(data: bytes, options: ReadOptions, least: int | None = None) -> P
         words = " ".join(str(error).split()) if isinstance(error, OSError | SyntaxError) else ""
         words = re.split(r""" ?\(?\w* ?b['"]""", words)[0].rstrip(" :(")
         raise UnreadableImage(f"damaged image: {words or 'its contents make no sense'}") from error
-
-
-@contextmanager
-def _unhampered_pillow() -> Iterator[None]:
-    """Silence warnings, which nobody could act on, and lift Pillow's limit on pixels: `ReadOptions` have their own."""
-    limit = Image.MAX_IMAGE_PIXELS
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _decode(image: Image.Image, options: ReadOptions, least: int | None) -> Photo:

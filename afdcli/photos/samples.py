@@ -5,7 +5,9 @@ Nothing here imports torch, nor may it: every worker would pay for that with sec
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -67,6 +69,7 @@ class Level:
     """One row's kind of damage."""
 
     codec: str
+    """The degradation's kind; that of an ordinary save is the codec's name."""
     quality: int | None
     passes: int
     order: str
@@ -74,7 +77,42 @@ class Level:
     @classmethod
     def of(cls, degradation: Degradation, order: str) -> Level:
         """The level that `degradation` makes."""
-        return cls(degradation.last.codec, degradation.last.quality, degradation.passes, order)
+        return cls(degradation.kind, degradation.last.quality, degradation.passes, order)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeCopy:
+    """A degraded copy of one photo that was made before, or that should have been."""
+
+    path: str
+    """Empty where there is none."""
+    level: str
+    """Its degradation's folder."""
+    sha256: str = ""
+    """What it was when it was made; empty where nobody says."""
+    source_sha256: str = ""
+    """What it was made of, likewise."""
+    error: str = ""
+    """Why there is none, where that is known."""
+
+    def read(self, source: bytes) -> bytes:
+        """Its bytes, if they are still those that were made of `source`.
+
+        Raises:
+            UnreadableImage: they are not, or there is no copy.
+        """
+        again = "run afd degrade again"
+        if not os.path.lexists(self.path):
+            why = f" ({self.error})" if self.error else ""
+            raise UnreadableImage(
+                f"no copy in {self.level}{why}" + (f"; {again}" if self.sha256 or not self.path else "")
+            )
+        if self.source_sha256 and hashlib.sha256(source).hexdigest() != self.source_sha256:
+            raise UnreadableImage(f"the photo has changed since its copy in {self.level} was made; {again}")
+        data = read_file(self.path)
+        if self.sha256 and hashlib.sha256(data).hexdigest() != self.sha256:
+            raise UnreadableImage(f"its copy in {self.level} has been altered since it was made; {again}")
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +121,7 @@ class Case:
 
     source: Source
     label: int | None = None
-    copies: tuple[str, ...] = ()
+    copies: tuple[MadeCopy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +153,13 @@ def damage(
         data = read_file(case.source.path)
         photo = decode_rgb(data, options.read)
         image, clean = photo.image, preprocessing(photo.image)
-        files = [read_file(path) for path in case.copies]
+        files = [copy.read(data) for copy in case.copies]
         for degradation in degradations:
             undamaged = clean if options.order == "crop-first" else image
             files.append(codecs.degrade_photo(undamaged, degradation, options.seed, case.source.name))
         views, sizes, qualities = [clean], [(len(data), image.width * image.height)], [photo.quality]
         for file, level in zip(files, levels, strict=True):
-            copy = decode_rgb(file, ReadOptions())
+            copy = decode_rgb(file, ReadOptions(max_pixels=options.read.max_pixels))
             decoded = copy.image
             qualities.append(copy.quality)
             views.append(decoded if level.order == "crop-first" else preprocessing(decoded))
@@ -130,6 +168,8 @@ def damage(
         return Damaged(case, "", pixels, np.array(sizes), np.array(qualities, dtype=np.float32))
     except UnreadableImage as error:
         return Damaged(case, str(error))
+    except MemoryError:
+        return Damaged(case, "not enough memory to compress it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +204,7 @@ def make_pair(draw: tuple[int, str], size: int, options: TrainOptions) -> Pair |
             return Pair(path, original, np.asarray(degraded), quality)
         degraded = codecs.decode(codecs.degrade(image, degradation, rng))
         return Pair(path, original, _crop(degraded, box, size, mirrored), quality)
-    except UnreadableImage:
+    except (UnreadableImage, MemoryError):
         return None
 
 

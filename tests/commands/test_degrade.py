@@ -1,22 +1,30 @@
 """Copies are exactly what was asked for, in a mirrored tree, and nothing else is touched."""
 
 import csv
+import errno
 import hashlib
 import io
 import json
 import os
 import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from afdcli.cli import app
-from afdcli.commands.degrade import COLUMNS, Degrading
+from afdcli.commands.degrade import Degrading
 from afdcli.errors import OutputRefused, WrongUse
 from afdcli.formats import codecs
 from afdcli.options import Compression, Degradation, DegradeOptions, ReadOptions, degradations
 from afdcli.photos.reading import Preprocessing
+from afdcli.photos.sources import Source
+from afdcli.results.copies import COLUMNS
 
 NAMES = ["a.jpg", "a.png", "a.png.jpg", "holiday/a.jpg", "holiday/deep/clear.png", "holiday/sideways.JPG", "z.webp"]
 COPIES = [
@@ -297,10 +305,14 @@ def test_other_settings_are_refused_by_name(source, tmp_path, change, name):
     assert tree(tmp_path / "out") == before
 
 
-def test_another_subsampling_is_refused(source, tmp_path):
+def test_another_subsampling_has_a_folder_and_a_kind_of_its_own(source, tmp_path):
     degrade(source, tmp_path / "out")
-    with pytest.raises(OutputRefused, match="degradation was"):
-        degrade(source, tmp_path / "out", degradations((Compression("jpeg", 10, "4:4:4"),), 1, False))
+    before = results(tmp_path / "out")
+    degrade(source, tmp_path / "out", degradations((Compression("jpeg", 10, "4:4:4"),), 1, False))
+    after = results(tmp_path / "out")
+    assert {name: after[name] for name in before} == before
+    assert_manifest_is_right(source, tmp_path / "out", "jpeg-10-444")
+    assert {row["codec"] for row in manifest(tmp_path / "out", "jpeg-10-444")} == {"jpeg 4:4:4"}
 
 
 @pytest.mark.parametrize("inside", [".", "holiday", "new/folder"])
@@ -427,3 +439,303 @@ def test_a_run_that_is_stopped_leaves_nothing_half_written_and_can_be_gone_on_wi
     degrade(source, tmp_path / "out")
     degrade(source, tmp_path / "whole")
     assert results(tmp_path / "out") == results(tmp_path / "whole")
+
+
+# Names that would lead out of the destination
+
+
+def listed(monkeypatch, names, separator=b"\n"):
+    """Have `names` on standard input."""
+    data = io.BytesIO(separator.join(os.fsencode(name) for name in names))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
+
+
+@pytest.mark.parametrize("how", ["pattern", "list", "relative list", "one of two patterns", "URI", "file"])
+def test_originals_stay_however_they_are_named(source, tmp_path, monkeypatch, how):
+    before = tree(source), times(source)
+    paths = [str(path) for path in sorted(files(source))]
+    monkeypatch.chdir(source / "holiday")
+    if how == "list":
+        listed(monkeypatch, paths)
+    elif how == "relative list":
+        listed(monkeypatch, [os.path.relpath(path) for path in paths if path != f"{source}/a.jpg"], b"\0")
+    given = {
+        "pattern": f"{source}/*.jpg",
+        "one of two patterns": f"{source}/[az]*",
+        "URI": source.as_uri(),
+        "file": str(source / "a.jpg"),
+    }
+    done = degrade(given.get(how, "-"), tmp_path / "out")
+    assert (tree(source), times(source)) == before
+    assert len(done) == len(manifest(tmp_path / "out")) > 0
+    for row in manifest(tmp_path / "out"):
+        assert row["status"] == "ok"
+        assert (tmp_path / "out" / row["path"]).resolve().is_relative_to(tmp_path / "out" / "jpeg-10")
+        assert (tmp_path / "out" / row["path"]).read_bytes()[:3] == b"\xff\xd8\xff"
+
+
+PARTS = st.one_of(
+    st.sampled_from(
+        ["..", ".", "", ".partial", "photos", "up", "~", "C:", "C:\\x", "..\\..", "s3:", "file:", "a.jpg", "b"]
+    ),
+    st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"]), max_size=9),
+    st.binary(max_size=4).map(os.fsdecode).filter(lambda text: "/" not in text),
+    st.sampled_from(["x" * 250, "x" * 255, "\u00e9" * 127, "a\nb", "b: the beach?", "con", "trailing. ", "\0"]),
+)
+NAMES_THAT_LEAD = st.builds(
+    lambda begin, parts, end: begin + "/".join(parts) + end,
+    st.sampled_from(
+        ["", "", "/", "//", "{photos}/", "{photos}/../", "file://", "file:///", "./", "../", "{photos}/up/"]
+    ),
+    st.lists(PARTS, max_size=5),
+    st.sampled_from(["", ".jpg", ".png", "/a.jpg", "/../a.jpg", "/up/photos/a.jpg"]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(NAMES_THAT_LEAD, min_size=1, max_size=6), st.sampled_from(["list", "pattern", "folder"]), st.booleans())
+@example(["{photos}/a.jpg", "{photos}/up/photos/a.jpg", "../photos/a.jpg", "a.jpg", "/a.jpg"], "list", True)
+def test_no_name_changes_a_byte_of_the_sources(names, how, linked):
+    """Names are tried as they are, and so that there is a photo under them, wherever they lead inside `photos`."""
+    with tempfile.TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch:
+        photos, out = Path(root, "photos"), Path(root, "out")
+        photos.mkdir()
+        small = io.BytesIO()
+        Image.new("RGB", (9, 7), "red").save(small, "PNG")
+        (photos / "a.jpg").write_bytes(small.getvalue())
+        if how != "folder":
+            (photos / "up").symlink_to("..")
+        patch.chdir(photos)
+        names = [name.replace("{photos}", str(photos)) for name in names]
+        # Folders would be searched, and some of them are the whole disk.
+        names = [f"{name}/a.jpg" if os.path.isdir(name) or "file:" in name else name for name in names]
+        for name in names:
+            inside = os.path.normpath(os.path.join(photos, name.lstrip("/")))
+            if inside.startswith(f"{photos}/") and "\0" not in name:
+                try:
+                    os.makedirs(os.path.dirname(inside), exist_ok=True)
+                    Path(inside).write_bytes(small.getvalue())
+                except (OSError, ValueError):  # no file can be called so
+                    continue
+        if linked:  # a destination with a way out of it, to the photos
+            degrade(photos / "a.jpg", out)
+            (out / "jpeg-10" / "b").symlink_to(photos)
+            (out / "jpeg-10" / "photos").symlink_to(photos)
+            (out / "jpeg-10.csv.json").write_text((out / "jpeg-10.csv.json").read_text().replace('"sources"', '"old"'))
+        before = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files(photos)}
+        listed(patch, names, b"\0")
+        with suppress(WrongUse, OutputRefused):
+            degrade({"list": "-", "pattern": f"{photos}/*", "folder": photos}[how], out)
+        assert {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files(photos)} == before
+        assert sorted(path.name for path in Path(root).iterdir()) in (["out", "photos"], ["photos"])
+        if (out / "jpeg-10.csv").exists():
+            assert_copies_are_those_of_the_manifest(out)
+
+
+def assert_copies_are_those_of_the_manifest(out):
+    """Each has a place of its own, and is what its row says."""
+    good = [row for row in manifest(out) if row["status"] == "ok"]
+    assert len({row["path"] for row in good}) == len(good)
+    found = {hashlib.sha256(path.read_bytes()).hexdigest() for path in files(out / "jpeg-10")}
+    assert {row["sha256"] for row in good} <= found
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("x/a.jpg", "/x/a.jpg"), ("../a.jpg", "../../a.jpg"), ("x/a.png", "/x/a.png.jpg")]
+)
+def test_no_two_photos_get_the_same_copy(tmp_path, monkeypatch, first, second):
+    """The same place is the first one's; the row of the other says so."""
+    here = tmp_path / "one" / "two"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    monkeypatch.setattr("afdcli.photos.sources.Sources.__iter__", lambda _: iter(found))
+    found = []
+    for number, name in enumerate((first, second)):
+        path = tmp_path / f"{number}.png"
+        picture(number).save(path)
+        found.append(Source(str(path), name))
+    for _ in range(2):
+        degrade(tmp_path, tmp_path.with_name(tmp_path.name + "-out"))
+        good, bad = manifest(tmp_path.with_name(tmp_path.name + "-out"))
+        assert (good["status"], bad["status"]) == ("ok", "error")
+        assert f"that of '{first}'" in bad["error"]
+
+
+@pytest.mark.parametrize("link", ["the folder", "a folder in it", "a file in it", "a bind of its parent"])
+def test_links_in_the_destination_lead_nowhere(source, tmp_path, link):
+    out = tmp_path / "out"
+    degrade(source, out)
+    before = tree(source)
+    level = out / "jpeg-10"
+    if link == "the folder":
+        level.rename(out / "aside")
+        level.symlink_to(source)
+    elif link == "a folder in it":
+        (level / "holiday").rename(out / "aside")
+        (level / "holiday").symlink_to(source / "holiday")
+    elif link == "a file in it":
+        (level / "a.jpg").unlink()
+        (level / "a.jpg").symlink_to(source / "a.jpg")
+    else:
+        out.rename(tmp_path / "aside")
+        out.mkdir()
+        (out / "jpeg-10").symlink_to(source.parent)
+        (out / "jpeg-10.csv.json").write_text('{"program": "afd degrade", "settings": {}, "complete": true}')
+    try:
+        degrade(source, out)
+    except OutputRefused as error:
+        assert link in ("the folder", "a bind of its parent") and "overlap" in str(error)
+    else:
+        bad = [row["source"] for row in manifest(out) if row["status"] == "error"]
+        assert bad == ([name for name in NAMES if "holiday" in name] if link == "a folder in it" else [])
+    assert tree(source) == before
+
+
+@pytest.mark.parametrize("how", ["list", "pattern", "link", "URI"])
+def test_copies_are_no_sources_of_their_own_folder(source, tmp_path, monkeypatch, how):
+    out = tmp_path / "out"
+    degrade(source, out)
+    before = tree(tmp_path)
+    listed(monkeypatch, [str(path) for path in files(out / "jpeg-10")])
+    if how == "link":
+        (source / "copies").symlink_to(out)
+    given = {"list": "-", "pattern": f"{out}/*/*.jpg", "link": source, "URI": (out / "jpeg-10").as_uri()}
+    with pytest.raises(OutputRefused, match="overlap"):
+        degrade(given[how], out)
+    assert {name: data for name, data in tree(tmp_path).items() if "source" not in name} == {
+        name: data for name, data in before.items() if "source" not in name
+    }
+
+
+def test_a_link_to_where_the_copies_go_is_not_followed_for_ever(source, tmp_path):
+    (tmp_path / "out").mkdir()
+    (source / "z-link").symlink_to(tmp_path / "out")
+    run = Degrading(DegradeOptions(source, tmp_path / "out", levels(10), workers=0))
+    done = {one.name: copies[0].row["error"] for one, copies in run.copies()}
+    assert {name for name, error in done.items() if not error} == set(NAMES)
+    assert len(files(tmp_path / "out" / "jpeg-10")) == len(NAMES)
+
+
+# What the destination refuses
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG, errno.ENOENT, errno.EACCES])
+def test_a_name_that_the_destination_refuses_is_an_error_of_its_row(source, tmp_path, monkeypatch, number):
+    picture(9).save(source / "b: the beach?.jpg")
+    picture(9).save(source / "c.jpg")
+    really = os.replace
+
+    def replace(before, after):
+        if set(os.fspath(after)) & set(':?*"<>|'):
+            raise OSError(number, os.strerror(number))
+        really(before, after)
+
+    monkeypatch.setattr(os, "replace", replace)
+    done = degrade(source, tmp_path / "out", levels(10, 25))
+    assert len(done) == len(NAMES) + 2
+    for name in ("jpeg-10", "jpeg-25"):
+        bad = [row for row in manifest(tmp_path / "out", name) if row["status"] == "error"]
+        assert [row["source"] for row in bad] == ["b: the beach?.jpg"]
+        assert f"does not take the name 'b: the beach?.jpg': {os.strerror(number)}" in bad[0]["error"]
+        assert (tmp_path / "out" / name / "c.jpg").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
+def test_a_destination_that_takes_nothing_ends_the_run(source, tmp_path, monkeypatch, number):
+    def replace(before, after):
+        raise OSError(number, os.strerror(number))
+
+    run = Degrading(DegradeOptions(source, tmp_path / "out", levels(10), workers=0))
+    copies = run.copies()
+    next(copies)
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(OutputRefused, match=os.strerror(number)):
+        next(copies)
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_a_side_too_long_for_one_codec_is_a_row_of_that_one(source, tmp_path, passes):
+    Image.new("RGB", (40_000, 9)).save(source / "b.png")
+    wanted = levels(20, codec="avif", passes=passes) + levels(10)
+    done = {one.name: copies for one, copies in degrade(source, tmp_path / "out", wanted)}
+    avif, jpeg = done["b.png"]
+    assert (avif.row["status"], jpeg.row["status"]) == ("error", "ok")
+    assert avif.row["error"] == "AVIF cannot hold a side of 40,000 pixels, only 32,768"
+    assert all(copy.row["status"] == "ok" for name, copies in done.items() if name != "b.png" for copy in copies)
+
+
+def test_whatever_an_encoder_raises_is_a_row(source, tmp_path, monkeypatch):
+    really = Image.Image.save
+
+    def save(image, *args, **options):
+        if image.size == (9, 9):
+            raise SystemError("tile cannot extend outside image")
+        if image.size == (9, 8):
+            raise MemoryError
+        really(image, *args, **options)
+
+    for side in (8, 9):
+        Image.new("RGB", (9, side)).save(source / f"b{side}.png")
+    monkeypatch.setattr(Image.Image, "save", save)
+    degrade(source, tmp_path / "out")
+    bad = {row["source"]: row["error"] for row in manifest(tmp_path / "out") if row["status"] == "error"}
+    assert bad == {
+        "b8.png": "cannot be saved as JPEG at 9 x 8 pixels: not enough memory",
+        "b9.png": "cannot be saved as JPEG at 9 x 9 pixels: tile cannot extend outside image",
+    }
+
+
+# The copies of other photos
+
+
+@pytest.fixture
+def other(tmp_path):
+    folder = tmp_path / "other"
+    folder.mkdir()
+    picture(7).save(folder / "a.jpg")
+    return folder
+
+
+@pytest.mark.parametrize("how", ["folder", "file", "pattern", "list", "half done"])
+def test_copies_of_other_photos_are_only_replaced_if_asked(source, other, tmp_path, monkeypatch, how):
+    out = tmp_path / "out"
+    if how == "half done":
+        run = Degrading(DegradeOptions(source, out, levels(10), workers=0)).copies()
+        next(run)
+        run.close()
+    else:
+        degrade(source, out)
+    before = tree(out)
+    listed(monkeypatch, [str(other / "a.jpg")])
+    given = {"file": other / "a.jpg", "pattern": f"{other}/*.jpg", "list": "-"}.get(how, other)
+    with pytest.raises(OutputRefused, match="--overwrite"):
+        degrade(given, out)
+    assert tree(out) == before
+    listed(monkeypatch, [str(other / "a.jpg")])
+    degrade(given, out, overwrite=True)
+    assert len(manifest(out)) == 1
+    assert (out / manifest(out)[0]["path"]).read_bytes() == plain_save(Image.open(other / "a.jpg").convert("RGB"))
+
+
+def test_other_settings_replace_what_is_there_if_asked(source, tmp_path):
+    degrade(source, tmp_path / "out")
+    degrade(source, tmp_path / "out", size=48, overwrite=True)
+    assert {row["width"] for row in manifest(tmp_path / "out")} == {"48"}
+
+
+def test_the_same_photos_are_known_however_they_are_spelled(source, tmp_path, monkeypatch):
+    degrade(source, tmp_path / "out")
+    (tmp_path / "link").symlink_to(source)
+    monkeypatch.chdir(tmp_path)
+    for spelled in ("source", f"{source}/", Path("source/holiday/.."), "link"):
+        assert all(copies[0].known for _, copies in degrade(spelled, tmp_path / "out"))
+
+
+def test_a_record_without_sources_is_gone_on_with(source, tmp_path):
+    """As earlier versions wrote it."""
+    degrade(source, tmp_path / "out")
+    path = tmp_path / "out" / "jpeg-10.csv.json"
+    record = json.loads(path.read_text())
+    assert record.pop("sources") == [str(source)]
+    path.write_text(json.dumps(record))
+    assert all(copies[0].known for _, copies in degrade(source, tmp_path / "out"))

@@ -413,6 +413,31 @@ def test_a_damaged_copy_is_one_failure_and_ends_nothing(plain, tmp_path):
     assert [photo.case.source.name for photo in run.photos() if photo.error] == ["2.jpg"]
 
 
+def test_stale_and_altered_copies_are_in_no_row(plain, tmp_path):
+    """Their pixels would be counted as damage."""
+    shutil.copytree(plain, tmp_path / "photos")
+    copies = degraded(tmp_path / "photos", tmp_path / "copies", 5)
+    shutil.copy(plain / "0.jpg", tmp_path / "photos" / "1.jpg")
+    shutil.copy(copies / "jpeg-5" / "0.jpg", copies / "jpeg-5" / "2.jpg")
+    shutil.copy(plain / "0.jpg", tmp_path / "photos" / "new.jpg")
+    run = Evaluation(EvaluateOptions(tmp_path / "photos", degraded=copies, model=CPU, workers=0))
+    errors = {photo.case.source.name: photo.error for photo in run.photos() if photo.error}
+    assert errors == {
+        "1.jpg": "the photo has changed since its copy in jpeg-5 was made; run afd degrade again",
+        "2.jpg": "its copy in jpeg-5 has been altered since it was made; run afd degrade again",
+        "new.jpg": "no copy in jpeg-5; run afd degrade again",
+    }
+    assert {row["images"] for row in run.rows()} == {PHOTOS - 2}
+
+
+def test_what_a_codec_cannot_hold_is_in_no_row(plain, tmp_path):
+    shutil.copy(plain / "0.jpg", tmp_path / "a.jpg")
+    Image.new("RGB", (40_000, 9)).save(tmp_path / "b.png")
+    options = EvaluateOptions(tmp_path, levels=(Compression("avif", 20),), order="compress-first", model=CPU, workers=0)
+    errors = [(photo.case.source.name, photo.error) for photo in Evaluation(options).photos() if photo.error]
+    assert errors == [("b.png", "AVIF cannot hold a side of 40,000 pixels, only 32,768")]
+
+
 def test_a_folder_without_manifests_is_refused(plain, tmp_path):
     with pytest.raises(WrongUse, match="no copies made by afd degrade"):
         evaluate(plain, degraded=tmp_path)

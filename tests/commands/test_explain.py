@@ -72,3 +72,18 @@ def test_statistics_have_a_point_for_each_photo_and_level(options, tmp_path):
         assert points[0][angle] < points[1][angle] and points[2][angle] < points[3][angle]
     figures.drift_statistics(points, options.output)
     assert Image.open(options.output).size == (900, 750)
+
+
+def test_a_photo_that_the_codec_cannot_hold_is_named(options, tmp_path):
+    Image.new("RGB", (8, 40_000)).save(tmp_path / "tall.png")
+    with pytest.raises(UnreadableImage, match=r"tall.png' cannot be compressed: AVIF cannot hold a side of 40,000"):
+        explain(replace(options, photo=tmp_path / "tall.png", compression=Compression("avif", 20)))
+
+
+def test_statistics_pass_over_what_a_codec_fails_on(options, monkeypatch):
+    def failing(*_):
+        raise UnreadableImage("no")
+
+    monkeypatch.setattr("afdcli.formats.codecs.encode", failing)
+    folder = replace(options, photo=options.photo.parent)
+    assert list(drift_statistics(folder, [Compression("jpeg", 10)])) == []

@@ -130,11 +130,56 @@ def test_no_metadata_is_carried_over(photo, codec):
 
 
 @pytest.mark.parametrize(
-    ("codec", "size"), [("jpeg", (65536, 1)), ("jpeg", (1, 70000)), ("avif", (70000, 1)), ("webp", (16384, 1))]
+    ("codec", "size"),
+    [
+        ("jpeg", (65501, 1)),
+        ("jpeg", (1, 70000)),
+        ("avif", (32769, 1)),
+        ("avif", (2, 40000)),
+        ("avif", (70000, 1)),
+        ("webp", (16384, 1)),
+    ],
 )
-def test_sides_longer_than_the_codec_holds_are_refused(codec, size):
-    with pytest.raises(UnreadableImage, match=f"cannot be saved as {codec.upper()} at {size[0]} x {size[1]} pixels"):
+def test_sides_longer_than_can_be_written_and_read_are_refused(codec, size):
+    with pytest.raises(UnreadableImage, match=rf"^{codec.upper()} cannot hold a side of {max(size):,} pixels"):
         encode(Image.new("RGB", size), Compression(codec, 50))
+
+
+@pytest.mark.parametrize(("codec", "side"), [("jpeg", 65500), ("avif", 32768), ("webp", 16383)])
+def test_the_longest_sides_are_written_and_read_back(codec, side):
+    image = Image.new("RGB", (side, 1))
+    assert decode(degrade(image, Degradation(((Compression(codec, 50),),)), None)).size == (side, 1)
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_what_its_own_decoder_cannot_read_back_is_no_copy(photo, passes, monkeypatch):
+    monkeypatch.setattr(codecs, "encode", lambda *_: b"no file of any kind")
+    with pytest.raises(UnreadableImage, match="cannot be read back"):
+        degrade(photo, Degradation(((JPEG_10,),) * passes), rng_for(0))
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(2, "x"), ValueError("x"), KeyError("x"), SystemError("x"), MemoryError(), OverflowError()]
+)
+def test_whatever_a_codec_raises_is_a_reason_in_words(photo, error, monkeypatch):
+    def failing(*_, **__):
+        raise error
+
+    data = encode(photo, JPEG_10)
+    monkeypatch.setattr(Image.Image, "save", failing)
+    with pytest.raises(UnreadableImage, match=r"cannot be saved as JPEG at 160 x 120 pixels: ."):
+        encode(photo, JPEG_10)
+    monkeypatch.setattr(Image.Image, "convert", failing)
+    with pytest.raises(UnreadableImage, match=r"cannot be read back after compressing it: ."):
+        decode(data)
+
+
+def test_chains_have_no_limit_of_pixels_of_their_own(photo, monkeypatch):
+    """`--max-pixels` has been asked before; Pillow's own limit is lower, and would be an exception."""
+    chain = Degradation(((JPEG_10,), (JPEG_10,)), shift=True)
+    expected = degrade(photo, chain, rng_for(0))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert degrade(photo, chain, rng_for(0)) == expected
 
 
 @pytest.mark.parametrize("codec", QUALITIES)
