@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
+from afdcli import atomic
 from afdcli.engines.loading import Engine, load_engine
-from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
+from afdcli.errors import UnreadableImage, WrongUse
 from afdcli.formats import codecs
 from afdcli.machines.cluster import ray_map_parts
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map
@@ -26,7 +27,8 @@ from afdcli.photos.labels import labels_of
 from afdcli.photos.reading import Preprocessing, read_rgb
 from afdcli.photos.samples import Case, Damaged, Level, damage
 from afdcli.photos.sources import Source, expand_inputs, find_images, printable
-from afdcli.results.rowfile import ResultFile, Row, check_replaceable, read_record, record
+from afdcli.results.record import check_may_write, read_record, record
+from afdcli.results.rowfile import ResultFile, Row, files_of
 
 PROGRAM = "afd evaluate"
 TOP = 5
@@ -72,10 +74,14 @@ class Evaluation:
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
             OutputRefused: the output cannot be written, or is not ours.
         """
-        if check_replaceable(options.output, PROGRAM) is None and options.compare:
-            for path in (options.output.with_suffix(ending) for ending in (".md", ".png")):
-                if path.exists():
-                    raise OutputRefused(f"'{path}' exists, and is not from {PROGRAM}. Choose another --output.")
+        beside = [options.output.with_suffix(ending) for ending in (".md", ".png")] if options.compare else []
+        check_may_write(
+            [*files_of(options.output), *beside],
+            PROGRAM,
+            overwrite=options.overwrite,
+            inputs=(*options.weights, options.model.backbone_checkpoint),
+        )
+        self._beside = beside
         self._options = options
         for degradation in _degradations(options):
             codecs.require(degradation.last.codec)
@@ -127,16 +133,21 @@ class Evaluation:
             "weights_sha256": {name: one.about.weights_sha256 for name, one in self._classifiers.items()},
         }
         output = self._options.output
-        with ResultFile(output, COLUMNS, record(PROGRAM, settings), resume=False) as file:
+        content, overwrite = record(PROGRAM, settings), self._options.overwrite
+        with ResultFile(output, COLUMNS, content, resume=None, overwrite=overwrite, also=self._beside) as file:
             file.write(rows)
-        if self._options.compare:
-            from afdcli.results import figures  # takes as long to import as a small evaluation
-
-            images = len(self._known) * (1 + len(self.levels))
-            milliseconds = {name: 1000 * seconds / images for name, seconds in self._seconds.items()}
-            output.with_suffix(".md").write_text(markdown(rows, milliseconds), encoding="utf-8")
-            figures.accuracy_curves(rows, output.with_suffix(".png"))
+            if self._beside:
+                self._compare(rows, *self._beside)
         return rows
+
+    def _compare(self, rows: Sequence[Row], table: Path, picture: Path) -> None:
+        from afdcli.results import figures  # takes as long to import as a small evaluation
+
+        images = len(self._known) * (1 + len(self.levels))
+        milliseconds = {name: 1000 * seconds / images for name, seconds in self._seconds.items()}
+        with atomic.file(table) as fresh:
+            fresh.write_text(markdown(rows, milliseconds), encoding="utf-8")
+        figures.accuracy_curves(rows, picture)
 
     def rows(self) -> list[Row]:
         """The values for `COLUMNS`: for each classifier the undamaged photos first, then every level."""

@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from afdcli.commands import evaluate as command
+from afdcli.commands import evaluate
 from afdcli.commands.classify import classify
 from afdcli.commands.degrade import Degrading
 from afdcli.commands.evaluate import COLUMNS, Evaluation, compare, markdown
-from afdcli.errors import OutputRefused, WrongUse
+from afdcli.errors import OutputExists, OutputRefused, WrongUse
 from afdcli.formats import codecs
 from afdcli.models.classifier import load_classifier
 from afdcli.options import (
@@ -38,6 +38,12 @@ from afdcli.photos.sources import find_images
 torch.set_num_threads(1)  # Threads that wait for a busy processor make small networks many times slower.
 CPU = ModelOptions(device="cpu")
 PHOTOS = 6
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """The default output is in a folder where there is none."""
+    monkeypatch.chdir(tmp_path)
 
 
 def picture(seed, width=240, height=180):
@@ -73,7 +79,7 @@ def real_classifier():
 
 @pytest.fixture(autouse=True)
 def loaded_once(monkeypatch, classifier):
-    monkeypatch.setattr(command, "load_engine", lambda *_: classifier)
+    monkeypatch.setattr(evaluate, "load_engine", lambda *_: classifier)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +161,7 @@ def test_accuracy_is_what_hand_counting_gives(labelled):
 def test_the_interval_is_that_of_the_literature():
     """81 of 263, R. G. Newcombe, Statistics in Medicine 17 (1998), table I: 0.2553 to 0.3662."""
     assert wilson(81, 263) == pytest.approx([25.53, 36.62], abs=0.005)
-    interval = command.binomtest(81, 263).proportion_ci(0.95, "wilson")
+    interval = evaluate.binomtest(81, 263).proportion_ci(0.95, "wilson")
     assert [100 * interval.low, 100 * interval.high] == pytest.approx([25.53, 36.62], abs=0.005)
 
 
@@ -181,7 +187,7 @@ def test_other_weights_are_compared_with_the_first(labelled, monkeypatch, classi
             return np.full_like(indices, 999), *others
 
     other = Stubborn(classifier.backbone).eval()
-    monkeypatch.setattr(command, "load_engine", lambda _, name: classifier if name == "none" else other)
+    monkeypatch.setattr(evaluate, "load_engine", lambda _, name: classifier if name == "none" else other)
     (tmp_path / "other").write_bytes(b"")
     rows = evaluate(labelled, 5, weights=("none", str(tmp_path / "other")))
     assert [row["difference"] for row in rows[:2]] == [None, None]
@@ -197,7 +203,7 @@ def test_classifiers_are_told_the_quality_in_each_files_tables(plain, monkeypatc
             return super().top(pixels, k, quality)
 
     listening = Listening(classifier.backbone).eval()
-    monkeypatch.setattr(command, "load_engine", lambda *_: listening)
+    monkeypatch.setattr(evaluate, "load_engine", lambda *_: listening)
     levels = (Compression("jpeg", 7), Compression("avif", 30), Compression("jpeg", 25))
     for order in ("crop-first", "compress-first"):
         list(Evaluation(EvaluateOptions(plain, levels=levels, order=order, model=CPU, workers=0)).photos())
@@ -267,7 +273,9 @@ def test_a_comparison_leaves_a_table_and_curves_beside_the_rows(fixture, request
     run.write()
     assert "JPEG 10" in (tmp_path / "a.md").read_text()
     assert Image.open(tmp_path / "a.png").size[1] == 600
-    Evaluation(options)
+    with pytest.raises(OutputExists, match="Add --overwrite"):
+        Evaluation(options)
+    Evaluation(replace(options, overwrite=True))
     (tmp_path / "mine.md").touch()
     with pytest.raises(OutputRefused, match=r"mine\.md' exists"):
         Evaluation(replace(options, output=tmp_path / "mine.csv"))
@@ -367,7 +375,7 @@ def test_degraded_copies_give_the_figures_of_compressing_on_the_fly(labelled, tm
 
 
 def test_degraded_copies_of_the_networks_size_are_crop_first(monkeypatch, real_classifier, labelled, tmp_path):
-    monkeypatch.setattr(command, "load_engine", lambda *_: real_classifier)
+    monkeypatch.setattr(evaluate, "load_engine", lambda *_: real_classifier)
     copies = degraded(labelled, tmp_path / "copies", 5, size=224)
     from_copies = evaluate(labelled, degraded=copies)
     assert from_copies[1]["order"] == "crop-first"
@@ -466,11 +474,11 @@ def test_rows_are_written_with_a_record_of_how_they_were_made(labelled, tmp_path
     assert found["command"]
     assert {"torch", "timm", "pillow", "jpeg"} <= found["versions"].keys()
     assert found["settings"]["seed"] == 3
-    assert found["settings"]["backbone_sha256"] == command.load_engine().about.backbone_sha256
+    assert found["settings"]["backbone_sha256"] == evaluate.load_engine().about.backbone_sha256
 
 
 def test_on_real_photos_accuracy_is_sane_and_compression_costs_some(monkeypatch, real_classifier, tmp_path):
-    monkeypatch.setattr(command, "load_engine", lambda *_: real_classifier)
+    monkeypatch.setattr(evaluate, "load_engine", lambda *_: real_classifier)
     folders = sorted((data_folder() / "imagenet-dev").glob("n*"))[::10]
     if len(folders) < 50:
         pytest.skip("the photos for evaluating are not here")

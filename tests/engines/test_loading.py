@@ -142,8 +142,7 @@ def test_what_is_in_the_cache_is_known_without_torch(options, tmp_path, cache, w
     expected = load_classifier(options, weights)
     load_engine(options, weights)
     code = (
-        "import json, sys\nfrom pathlib import Path\nfrom afdcli.engines import loading\n"
-        "from afdcli.commands import classify, evaluate\nfrom afdcli.cli import report\n"
+        "import json, sys\nfrom pathlib import Path\nfrom afdcli.engines import loading\nfrom afdcli.commands import classify, evaluate\nfrom afdcli.cli import report\n"
         "from afdcli.options import ModelOptions\n"
         f"loading.CACHE = Path({str(cache)!r})\n"
         f"options = ModelOptions('test_resnet', Path({str(options.backbone_checkpoint)!r}), 'cpu')\n"
@@ -235,8 +234,7 @@ def test_the_first_inferences_may_meet(options, cache):
     load_engine(options)
     (network,) = cache.glob("*/network.xml")
     code = (
-        "import threading, time\nimport numpy as np\nfrom pathlib import Path\n"
-        "from afdcli.formats.exports import FORMATS\n"
+        "import threading, time\nimport numpy as np\nfrom pathlib import Path\nfrom afdcli.runtimes import FORMATS\n"
         f"run = FORMATS['openvino'].load(Path({str(network)!r}), 'float32')\n"
         "threading.setprofile(lambda frame, event, argument: time.sleep(0) if event == 'c_call' else None)\n"
         "pixels = np.zeros((1, 160, 160, 3), np.uint8)\n"
