@@ -17,6 +17,14 @@ class OutputRefused(AfdError):
     """The output cannot be written, or something is there already that must not be lost."""
 
 
+class OutputExists(OutputRefused):
+    """What would be replaced is a finished result of the same command: to be asked for."""
+
+    def __init__(self, path: object, program: str, flag: str = "--output") -> None:
+        self.finding = f"'{path}' is a finished result of {program}."
+        super().__init__(f"{self.finding} Add --overwrite to replace it, or choose another {flag}.")
+
+
 class BackboneUnavailable(AfdError):
     """No such backbone, or its weights are not to be had here."""
 

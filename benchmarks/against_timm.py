@@ -32,7 +32,7 @@ def run(*command: str | Path) -> tuple[float, str]:
 whole, started = [], []
 with tempfile.TemporaryDirectory() as scratch:
     out = Path(scratch)
-    afd = (sys.executable, "-m", "afdcli", "classify", arguments.folder, "--output", out / "afd.csv")
+    afd = (sys.executable, "-m", "afdcli", "classify", arguments.folder, "--output", out / "afd.csv", "--overwrite")
     baseline = (sys.executable, arguments.baseline, arguments.folder, out / "baseline.csv")
     run(*afd)  # Both read the photos from memory, not from the disk.
     for number in range(arguments.rounds):

@@ -9,7 +9,8 @@ from pathlib import Path
 from afdcli import Classification, ClassifyOptions
 
 if __name__ == "__main__":  # Photos are decoded by other processes, which import this file.
-    run = Classification(ClassifyOptions(inputs=(sys.argv[1],), output=Path("predictions.csv"), topk=1))
+    options = ClassifyOptions(inputs=(sys.argv[1],), output=Path("classes.csv"), topk=1, overwrite=True)
+    run = Classification(options)  # overwrite: of an earlier run
     for row in run.rows():
         if row["status"] == "error":
             print(f"{row['path']}: {row['error']}")

@@ -10,7 +10,14 @@ from afdcli import Compression, EvaluateOptions, Evaluation
 
 if __name__ == "__main__":  # Photos are compressed by other processes, which import this file.
     levels = tuple(Compression("jpeg", quality) for quality in (80, 40, 20, 10))
-    evaluation = Evaluation(EvaluateOptions(dataset=Path(sys.argv[1]), levels=levels, order="compress-first"))
+    options = EvaluateOptions(
+        dataset=Path(sys.argv[1]),
+        output=Path("agreement.csv"),
+        levels=levels,
+        order="compress-first",
+        overwrite=True,  # of an earlier run
+    )
+    evaluation = Evaluation(options)
     for photo in evaluation.photos():
         if photo.error:
             print(f"{photo.case.source.name}: {photo.error}")

@@ -4,6 +4,7 @@
 #
 #     examples/train_and_measure.sh PHOTOS DATASET [STEPS]
 #
+# It writes to the folder where it is run, and replaces no results that are there: for a second run, take another one.
 # PHOTOS need no labels. DATASET has a folder for each class; without such folders agreement is measured, not accuracy.
 set -euo pipefail
 photos=$1 dataset=$2 steps=${3:-2000}

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from afdcli.errors import AfdError, WrongUse
+from afdcli.errors import AfdError, OutputExists, WrongUse
 from afdcli.options import (
     DEFAULT_BACKBONE,
     IMAGENET_C,
@@ -77,6 +77,7 @@ Level = Annotated[
     list[str],
     typer.Option(help="Any codec, such as webp:50,20 (jxl, heic, jp2); may be repeated.", show_default=False),
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a finished result of this command.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong.")]
 Seed = Annotated[int, typer.Option(help="Of everything drawn at random.")]
 
@@ -91,13 +92,29 @@ def main() -> None:
     warnings.simplefilter("ignore")  # Libraries' warnings are for programmers. What a user must know is said by afd.
     logging.disable(logging.WARNING)
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(_run())
     except (AfdError, UsageError) as error:
         from afdcli.cli import report
 
         sys.exit(report.refuse(error))
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
+
+
+def _run() -> Any:
+    """Run the command; where it would replace a finished result, ask whoever sits at a terminal, and run it anew."""
+    try:
+        return app(standalone_mode=False)
+    except OutputExists as found:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()) or not _confirm(f"{found.finding} Replace it?"):
+            raise
+        return app([sys.argv[1], "--overwrite", *sys.argv[2:]], standalone_mode=False)
+
+
+def _confirm(question: str) -> bool:
+    from afdcli.cli import report
+
+    return typer.confirm(report.visible(question), err=True)
 
 
 @app.command()
@@ -111,6 +128,7 @@ def classify(
     ] = ClassifyOptions.output,
     topk: Annotated[int, typer.Option(help="Classes for each photo.")] = ClassifyOptions.topk,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted output.")] = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     backbone: Backbone = DEFAULT_BACKBONE,
     backbone_checkpoint: BackboneCheckpoint = None,
@@ -142,6 +160,7 @@ def classify(
         workers,
         fast_decode,
         cluster,
+        overwrite,
     )
     raise typer.Exit(_classify(options, quiet))
 
@@ -190,6 +209,7 @@ def evaluate(
     output: Annotated[Path, typer.Option("--output", "-o", help="A .csv file.")] = EvaluateOptions.output,
     compare: Annotated[bool, typer.Option("--compare", help="Also write a Markdown table and PNG curves.")] = False,
     seed: Seed = 0,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     backbone: Backbone = DEFAULT_BACKBONE,
     backbone_checkpoint: BackboneCheckpoint = None,
@@ -225,6 +245,7 @@ def evaluate(
         read=ReadOptions(exif, icc, max_pixels),
         workers=workers,
         cluster=cluster,
+        overwrite=overwrite,
         **{**PRESETS.get(preset, {}), **{name: value for name, value in given.items() if value}},
     )
     raise typer.Exit(_evaluate(options, quiet))
@@ -269,6 +290,7 @@ def degrade(
         int | None, typer.Option(help="First resize and crop to this square, such as 224.", show_default=False)
     ] = None,
     seed: Seed = 0,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     exif: Exif = "apply",
     icc: Icc = "apply",
@@ -285,7 +307,8 @@ def degrade(
         sequence = _numbers("--qf-sequence", qf_sequence)
         wanted += (Degradation(tuple((Compression("jpeg", quality, subsampling),) for quality in sequence), shift),)
     read = ReadOptions(exif, icc, max_pixels)
-    raise typer.Exit(_degrade(DegradeOptions(source, destination, wanted, size, seed, read, workers, cluster), quiet))
+    options = DegradeOptions(source, destination, wanted, size, seed, read, workers, cluster, overwrite)
+    raise typer.Exit(_degrade(options, quiet))
 
 
 def _degrade(options: DegradeOptions, quiet: bool) -> int:
@@ -314,6 +337,7 @@ def train(
     steps: Annotated[int, typer.Option(help="Batches in all.")] = TrainOptions.steps,
     learning_rate: Annotated[float, typer.Option(help="Of AdamW, at its highest.")] = TrainOptions.learning_rate,
     validate_every: Annotated[int, typer.Option(help="Steps between validations.")] = TrainOptions.validate_every,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     method: Annotated[
         str, typer.Option(help="afd or fct; to compare: ddp, augment or restore.", rich_help_panel=MODULE)
@@ -389,6 +413,7 @@ def train(
         model=ModelOptions(backbone, backbone_checkpoint, device, batch_size, precision=precision),
         read=ReadOptions(exif, icc, max_pixels),
         workers=workers,
+        overwrite=overwrite,
         **{**RECIPES[recipe], **{name: value for name, value in given.items() if value is not None}},
     )
     raise typer.Exit(_train(options, quiet))
@@ -411,7 +436,7 @@ def _train(options: TrainOptions, quiet: bool) -> int:
             if step.validation is not None and not quiet:
                 report.show_validation(step.number, step.losses, step.validation)
     if run.leads:
-        figures.training_curves(run.log_path, options.output.with_suffix(".png"))
+        figures.training_curves(run.log_path, run.curves_path)
     if tracker.interrupted:
         return report.stopped(tracker, f"Go on from step {run.saved:,} by adding --resume.")
     return report.ALL_READ
@@ -422,13 +447,15 @@ def fuse(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A module of afd train.", show_default=False)],
     destination: Annotated[Path, typer.Argument(metavar="OUT", help="A .safetensors file.", show_default=False)],
     photos: Annotated[list[str], typer.Option(help="Where to compare both; may be repeated.", show_default=False)],
+    overwrite: Overwrite = False,
     backbone_checkpoint: BackboneCheckpoint = None,
 ) -> None:
     """Fold a trained module into single convolutions, for use."""
     from afdcli.cli import report
     from afdcli.commands.fuse import fuse
 
-    report.show_fused(fuse(FuseOptions(source, destination, tuple(photos), backbone_checkpoint)))
+    options = FuseOptions(source, destination, tuple(photos), backbone_checkpoint, overwrite=overwrite)
+    report.show_fused(fuse(options))
 
 
 @app.command()
@@ -467,6 +494,7 @@ def export(
     ],
     photos: Annotated[list[str], typer.Option(help="Where to compare; may be repeated.", show_default=False)],
     format_: Annotated[str, typer.Option("--format", help="onnx, openvino, pt2; auto: by OUT's ending.")] = "auto",
+    overwrite: Overwrite = False,
     weights: Weights = "auto",
     backbone: Backbone = DEFAULT_BACKBONE,
     backbone_checkpoint: BackboneCheckpoint = None,
@@ -476,7 +504,8 @@ def export(
     from afdcli.commands.export import export
 
     model = ModelOptions(backbone, backbone_checkpoint, "cpu")
-    report.show_exported(export(ExportOptions(output, tuple(photos), format_, weights, model)))
+    options = ExportOptions(output, tuple(photos), format_, weights, model, overwrite=overwrite)
+    report.show_exported(export(options))
 
 
 @app.command()
@@ -489,6 +518,7 @@ def explain(
         bool, typer.Option("--statistics", help="Draw angles of features and DCT over many photos.")
     ] = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="A .png file.")] = ExplainOptions.output,
+    overwrite: Overwrite = False,
     backbone: Backbone = DEFAULT_BACKBONE,
     backbone_checkpoint: BackboneCheckpoint = None,
     weights: Annotated[
@@ -506,7 +536,7 @@ def explain(
         raise WrongUse("Give one of --qf, --avif, --level and --statistics.")
     compression = asked[0] if asked else None
     model, read = ModelOptions(backbone, backbone_checkpoint, device), ReadOptions(exif, icc, max_pixels)
-    _explain(ExplainOptions(photo, output, compression, statistics, weights, model, read))
+    _explain(ExplainOptions(photo, output, compression, statistics, weights, model, read, overwrite))
 
 
 def _explain(options: ExplainOptions) -> None:

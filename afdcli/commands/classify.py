@@ -17,7 +17,10 @@ from afdcli.models.description import Description
 from afdcli.options import ClassifyOptions, default_workers
 from afdcli.photos.samples import Sample, load_sample
 from afdcli.photos.sources import Source, Sources, printable
-from afdcli.results.rowfile import ResultFile, Row, record
+from afdcli.results.record import check_may_write, record
+from afdcli.results.rowfile import ResultFile, Row, files_of
+
+PROGRAM = "afd classify"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,12 @@ class Classification:
         Raises:
             WrongUse: there are no photos.
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
-            OutputRefused: see `ResultFile`.
+            OutputRefused: see `check_may_write` and `ResultFile`.
         """
+        inputs = (*options.inputs, options.weights, options.model.backbone_checkpoint)
+        check_may_write(
+            files_of(options.output), PROGRAM, overwrite=options.overwrite, resume=options.resume, inputs=inputs
+        )
         self.sources = Sources(options.inputs)
         """What is classified."""
         self.total = sum(1 for _ in self.sources)
@@ -99,8 +106,13 @@ class Classification:
             **asdict(options.read),
         }
         self._columns = columns(options.topk, about)
-        content = {**record("afd classify", settings), **self.sources.left_out()}
-        self._file = ResultFile(options.output, self._columns, content, resume=options.resume)
+        self._file = ResultFile(
+            options.output,
+            self._columns,
+            {**record(PROGRAM, settings), **self.sources.left_out()},
+            resume=options.resume,
+            overwrite=options.overwrite,
+        )
         if self._file.rows < self.total:  # Whole batches only: what went through the network together does so again.
             self._file.keep(self._file.rows - self._file.rows % options.model.batch_size)
         self.already = self._file.rows

@@ -25,9 +25,9 @@ from afdcli.options import Degradation, DegradeOptions
 from afdcli.photos import remote
 from afdcli.photos.reading import Preprocessing, decode_rgb, read_file
 from afdcli.photos.sources import Source, Sources, printable
-from afdcli.results import rowfile
 from afdcli.results.copies import COLUMNS, PARTIAL, PROGRAM, Places, folds_names, relative, write
 from afdcli.results.overlap import Inside, check_apart, check_own, folder_of, manifest_of, origin
+from afdcli.results.record import record
 from afdcli.results.rowfile import ResultFile, Row
 
 
@@ -140,12 +140,8 @@ def _open_manifest(options: DegradeOptions, degradation: Degradation, sources: l
             f"'{options.destination}' cannot be made: {error.strerror}. Choose another place."
         ) from None
     path = manifest_of(options, degradation)
-    content = {**rowfile.record(PROGRAM, settings), "sources": sources}
-    found = rowfile.read_record(path)
-    if options.overwrite and found is not None and found["settings"] != content["settings"]:
-        path.unlink(missing_ok=True)  # It is begun anew: with other settings no copy is verified.
-        path.with_name(path.name + ".json").unlink()
-    return ResultFile(path, COLUMNS, content, resume=True)
+    content = {**record(PROGRAM, settings), "sources": sources}
+    return ResultFile(path, COLUMNS, content, resume=True, overwrite=options.overwrite)
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
+from afdcli import atomic
 from afdcli.engines.loading import Engine, load_engine
-from afdcli.errors import OutputRefused, WrongUse
+from afdcli.errors import WrongUse
 from afdcli.formats import codecs
 from afdcli.machines.cluster import ray_map_parts
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map
@@ -25,7 +26,8 @@ from afdcli.photos.labels import labels_of
 from afdcli.photos.samples import Case, Damaged, Level, damage
 from afdcli.photos.sources import Sources
 from afdcli.results.copies import read_copies
-from afdcli.results.rowfile import ResultFile, Row, check_replaceable, record
+from afdcli.results.record import check_may_write, record
+from afdcli.results.rowfile import ResultFile, Row, files_of
 
 PROGRAM = "afd evaluate"
 TOP = 5
@@ -69,10 +71,14 @@ class Evaluation:
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
             OutputRefused: the output cannot be written, or is not ours.
         """
-        if check_replaceable(options.output, PROGRAM) is None and options.compare:
-            for path in (options.output.with_suffix(ending) for ending in (".md", ".png")):
-                if path.exists():
-                    raise OutputRefused(f"'{path}' exists, and is not from {PROGRAM}. Choose another --output.")
+        beside = [options.output.with_suffix(ending) for ending in (".md", ".png")] if options.compare else []
+        check_may_write(
+            [*files_of(options.output), *beside],
+            PROGRAM,
+            overwrite=options.overwrite,
+            inputs=(*options.weights, options.model.backbone_checkpoint),
+        )
+        self._beside = beside
         self._options = options
         for degradation in _degradations(options):
             codecs.require(degradation.last.codec)
@@ -126,16 +132,21 @@ class Evaluation:
         }
         output = self._options.output
         content = {**record(PROGRAM, settings), **self.sources.left_out()}
-        with ResultFile(output, COLUMNS, content, resume=False) as file:
+        overwrite = self._options.overwrite
+        with ResultFile(output, COLUMNS, content, resume=None, overwrite=overwrite, also=self._beside) as file:
             file.write(rows)
-        if self._options.compare:
-            from afdcli.results import figures  # takes as long to import as a small evaluation
-
-            images = len(self._known) * (1 + len(self.levels))
-            milliseconds = {name: 1000 * seconds / images for name, seconds in self._seconds.items()}
-            output.with_suffix(".md").write_text(markdown(rows, milliseconds), encoding="utf-8")
-            figures.accuracy_curves(rows, output.with_suffix(".png"))
+            if self._beside:
+                self._compare(rows, *self._beside)
         return rows
+
+    def _compare(self, rows: Sequence[Row], table: Path, picture: Path) -> None:
+        from afdcli.results import figures  # takes as long to import as a small evaluation
+
+        images = len(self._known) * (1 + len(self.levels))
+        milliseconds = {name: 1000 * seconds / images for name, seconds in self._seconds.items()}
+        with atomic.file(table) as fresh:
+            fresh.write_text(markdown(rows, milliseconds), encoding="utf-8")
+        figures.accuracy_curves(rows, picture)
 
     def rows(self) -> list[Row]:
         """The values for `COLUMNS`: for each classifier the undamaged photos first, then every level."""

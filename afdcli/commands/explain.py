@@ -18,8 +18,9 @@ from afdcli.models.classifier import DedriftedClassifier, load_classifier
 from afdcli.options import Compression, ExplainOptions
 from afdcli.photos.reading import read_rgb
 from afdcli.photos.sources import Sources
-from afdcli.results.rowfile import check_writable
+from afdcli.results.record import check_may_write
 
+PROGRAM = "afd explain"
 TOP = 5
 
 
@@ -49,9 +50,9 @@ def explain(options: ExplainOptions) -> Explanation:
     Raises:
         WrongUse: there is no module for the backbone.
         UnreadableImage: the photo cannot be read.
-        OutputRefused: the output cannot be written.
+        OutputRefused: the output cannot be written, or must not be replaced.
     """
-    check_writable(options.output)
+    _check_output(options)
     classifier = _load(options)
     preprocessing = classifier.backbone.preprocessing
     try:
@@ -97,9 +98,9 @@ def drift_statistics(options: ExplainOptions, levels: Sequence[Compression]) -> 
 
     Raises:
         WrongUse: there is no module for the backbone, which says where the tap is.
-        OutputRefused: the output cannot be written.
+        OutputRefused: the output cannot be written, or must not be replaced.
     """
-    check_writable(options.output)
+    _check_output(options)
     classifier, dct = _load(options), BlockDCT()
     for source in Sources([str(options.photo)]):
         try:
@@ -117,6 +118,11 @@ def drift_statistics(options: ExplainOptions, levels: Sequence[Compression]) -> 
                 "dct_angle": float(feature_angle(coefficients[one], coefficients[:1]).mean()),
                 "feature_angle": float(feature_angle(features[one], features[:1]).mean()),
             }
+
+
+def _check_output(options: ExplainOptions) -> None:
+    inputs = (options.photo, options.weights, options.model.backbone_checkpoint)
+    check_may_write([options.output], PROGRAM, overwrite=options.overwrite, inputs=inputs)
 
 
 def feature_angle(features: Tensor, target: Tensor) -> Tensor:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from afdcli import atomic
 from afdcli.errors import NotTheSame, WrongUse
 from afdcli.formats.exports import FORMATS
 from afdcli.models.classifier import load_classifier
@@ -17,7 +16,8 @@ from afdcli.models.graphs import SAVE
 from afdcli.options import ExportOptions
 from afdcli.photos.samples import read_some
 from afdcli.photos.sources import Sources
-from afdcli.results.rowfile import check_writable
+from afdcli.results.marks import EXPORT
+from afdcli.results.record import check_may_write
 
 TOLERANCE = 1e-3
 """Of the largest difference between two probabilities."""
@@ -47,22 +47,24 @@ def export(options: ExportOptions) -> Exported:
 
     Raises:
         WrongUse: what it takes is not installed, the module cannot be exported, or none of the photos can be read.
-        OutputRefused: the output cannot be written.
+        OutputRefused: a file cannot be written, or must not be replaced.
         NotTheSame: the file gives something else. Nothing is written.
         BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
     """
+    paths = [options.output, *([options.output.with_suffix(".bin")] if options.format == "openvino" else [])]
+    inputs = (*options.photos, options.weights, options.model.backbone_checkpoint)
+    check_may_write(paths, EXPORT, overwrite=options.overwrite, inputs=inputs, flag="OUT")
     format_ = FORMATS[options.format]
     if not format_.is_installed():
         raise WrongUse(f"{options.format} is not installed. Install it with: pip install {format_.install}")
-    check_writable(options.output)
     classifier = load_classifier(options.model, options.weights)
     if classifier.module is not None and not classifier.module.compilable:
         raise WrongUse(f"'{options.weights}' is a network from elsewhere, and cannot be exported with the classifier.")
     photos = read_some(Sources(options.photos), PHOTOS, options.read, classifier.backbone.preprocessing)
     if not photos:
         raise WrongUse(f"None of {', '.join(options.photos)} is a photo that can be read.")
-    with tempfile.TemporaryDirectory(dir=options.output.parent) as scratch:
-        fresh = Path(scratch) / options.output.name
+    with atomic.files(options.output.parent) as scratch:
+        fresh = scratch / options.output.name
         SAVE[options.format](classifier, fresh)
         run = format_.load(fresh, "float32")
         uses_quality = classifier.about.uses_quality
@@ -83,9 +85,8 @@ def export(options: ExportOptions) -> Exported:
                 f"probabilities differ by up to {difference:.1e}. Nothing was written."
             )
         del run  # it may hold the file open
-        written = sorted(Path(scratch).iterdir())
+        written = sorted(scratch.iterdir())
         size = sum(path.stat().st_size for path in written)
         files = tuple(options.output.parent / path.name for path in written)
-        for path, target in zip(written, files, strict=True):
-            os.replace(path, target)
+        check_may_write(files, EXPORT, overwrite=options.overwrite, flag="OUT")  # now that all names are known
     return Exported(files, size, len(photos), same, difference)

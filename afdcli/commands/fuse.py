@@ -13,8 +13,9 @@ from afdcli.models.classifier import DedriftedClassifier, with_module
 from afdcli.options import FuseOptions
 from afdcli.photos.samples import read_some
 from afdcli.photos.sources import Sources
-from afdcli.results.rowfile import check_writable
+from afdcli.results.record import check_may_write
 
+PROGRAM = "afd fuse"
 TOLERANCE = 1e-4
 """Of the largest difference, relative to the largest value."""
 PHOTOS = 16
@@ -40,13 +41,14 @@ def fuse(options: FuseOptions) -> Fused:
 
     Raises:
         WrongUse: none of the photos can be read.
-        OutputRefused: the destination cannot be written.
+        OutputRefused: the destination cannot be written, or must not be replaced.
         BadCheckpoint: the source cannot be read, or is folded already, or would not be the same: nothing is written.
     """
+    inputs = (options.source, *options.photos, options.backbone_checkpoint)
+    check_may_write([options.destination], PROGRAM, overwrite=options.overwrite, inputs=inputs, flag="OUT")
     checkpoint = load_checkpoint(options.source)
     if checkpoint.module.is_folded:
         raise BadCheckpoint(f"'{options.source}' has nothing to fold, or not any more. Use it as it is.")
-    check_writable(options.destination)
     backbone = load_backbone(checkpoint.backbone, options.backbone_checkpoint)
     classifier = with_module(checkpoint, backbone, options.source).eval()
     module, folded = checkpoint.module, checkpoint.module.folded().eval()
@@ -74,5 +76,5 @@ def fuse(options: FuseOptions) -> Fused:
             f"Folding '{options.source}' would change its outputs by {fused.difference:.1e} of the largest one, more "
             f"than {TOLERANCE:.0e}. Nothing was written."
         )
-    save_checkpoint(replace(checkpoint, module=folded), options.destination)
+    save_checkpoint(replace(checkpoint, module=folded), options.destination, PROGRAM)
     return fused

@@ -36,7 +36,9 @@ from afdcli.photos.labels import labels_of
 from afdcli.photos.reading import read_rgb
 from afdcli.photos.samples import Pair, make_pair
 from afdcli.photos.sources import Sources
-from afdcli.results.rowfile import ResultFile, check_writable, record
+from afdcli.results.marks import PROGRAM_KEY
+from afdcli.results.record import check_may_write, record
+from afdcli.results.rowfile import ResultFile, files_of
 from afdcli.training.peers import Peers
 
 PROGRAM = "afd train"
@@ -94,14 +96,23 @@ class Training:
         Raises:
             WrongUse: there are too few photos, or no such module to go on from.
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone` and `split`.
-            OutputRefused: the output cannot be written, or is that of an interrupted run.
+            OutputRefused: an output cannot be written or replaced, or is that of an interrupted run.
             BadCheckpoint: there is nothing to resume, or it was begun with other options; or the module to go on from
                 is for another backbone.
         """
-        check_writable(options.output)
         self._peers = Peers()
         self.leads = self._peers.rank == 0
         """Whether this process writes the files, see `Peers`."""
+        self._options = options
+        self.log_path, self.curves_path = (options.output.with_suffix(ending) for ending in (".csv", ".png"))
+        if self.leads:
+            check_may_write(
+                [options.output, self._last_path(), self._state_path(), *files_of(self.log_path), self.curves_path],
+                PROGRAM,
+                overwrite=options.overwrite,
+                resume=options.resume,
+                inputs=(*options.photos, options.weights, options.model.backbone_checkpoint),
+            )
         if options.model.batch_size % self._peers.count:
             raise WrongUse(f"--batch-size must be a multiple of the {self._peers.count} processes.")
         self.sources = Sources(options.photos)
@@ -112,7 +123,6 @@ class Training:
         every = max(HELD_OUT, math.ceil(len(photos) / MOST_HELD_OUT))
         self._photos = tuple(path for index, path in enumerate(photos) if index % every)
         self._held_out = tuple(path for index, path in enumerate(photos) if index % every == 0)
-        self._options = options
         self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint)
         self._labels: dict[str, int] = {}
         if options.labels:
@@ -141,10 +151,10 @@ class Training:
         self._best = math.inf
         if options.resume:
             self._load_state()
-        self.log_path = options.output.with_suffix(".csv")
         self._log: ResultFile | None = None
         if self.leads:
-            log = ResultFile(self.log_path, LOG_COLUMNS, record(PROGRAM, self._settings()), resume=options.resume)
+            content = record(PROGRAM, self._settings())
+            log = ResultFile(self.log_path, LOG_COLUMNS, content, resume=options.resume, overwrite=options.overwrite)
             log.keep(min(self.done, log.rows))
             self._log = log
 
@@ -212,7 +222,7 @@ class Training:
             validation = None
             if self.leads and (self.done % options.validate_every == 0 or self.done == options.steps):
                 validation = self._validate()
-                save_checkpoint(self._checkpoint(), options.output.with_suffix(".last.safetensors"))
+                save_checkpoint(self._checkpoint(), self._last_path())
                 if validation["divergence"] < self._best:
                     self._best = validation["divergence"]
                     save_checkpoint(self._checkpoint(), options.output)
@@ -296,13 +306,16 @@ class Training:
         changed = dict(model.named_parameters()) if module.trains_backbone else {}
         return Checkpoint(module, self.tap, self.backbone.name, self.backbone.fingerprint, changed)
 
+    def _last_path(self) -> Path:
+        return self._options.output.with_suffix(".last.safetensors")
+
     def _state_path(self) -> Path:
         return self._options.output.with_suffix(".state.safetensors")
 
     def _settings(self) -> dict[str, Any]:
         """The options that decide what comes out."""
         settings = asdict(self._options)
-        for name in ("output", "resume", "workers"):
+        for name in ("output", "resume", "overwrite", "workers"):
             del settings[name]
         return {**settings, "backbone_sha256": self.backbone.fingerprint}
 
@@ -312,7 +325,12 @@ class Training:
         tensors |= {f"average.{name}": value for name, value in trained(self._average).items()}
         for number, state in self._optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
-        metadata = {"settings": _text(self._settings()), "done": str(self.done), "best": repr(self._best)}
+        metadata = {
+            PROGRAM_KEY: PROGRAM,
+            "settings": _text(self._settings()),
+            "done": str(self.done),
+            "best": repr(self._best),
+        }
         write_tensors(self._state_path(), tensors, metadata)
         self.saved = self.done
 

@@ -14,11 +14,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from afdcli import atomic
 from afdcli.errors import BadCheckpoint
 from afdcli.methods import METHODS
 from afdcli.methods.remedy import Remedy
 from afdcli.models.backbones import Backbone
 from afdcli.options import TAPS
+from afdcli.results.marks import PROGRAM_KEY
 
 FORMAT = "afd-dedrift 1"
 
@@ -46,9 +48,10 @@ class Checkpoint:
     """The backbone's tensors that were trained as well, by their names in it."""
 
 
-def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write `checkpoint` to `path`, all of it or nothing."""
+def save_checkpoint(checkpoint: Checkpoint, path: Path, program: str = "afd train") -> None:
+    """Write `checkpoint` to `path`, all of it or nothing; `program` is the command that does so, see `marks`."""
     metadata = {
+        PROGRAM_KEY: program,
         "format": FORMAT,
         "method": checkpoint.module.method,
         "config": json.dumps(asdict(checkpoint.module.config)),
@@ -62,9 +65,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file, all of it or nothing."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
-    partial.replace(path)
+    with atomic.file(path) as fresh:
+        fresh.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -16,9 +16,7 @@ from torch import Tensor, nn
 
 from afdcli.formats.exports import import_openvino
 from afdcli.models.classifier import DedriftedClassifier
-
-METADATA = "afd"
-"""The key in a file's metadata that has the `Description` as JSON."""
+from afdcli.results.marks import EXPORT_KEY
 
 
 class _FromPixels(nn.Module):
@@ -51,12 +49,12 @@ def _save_openvino(classifier: DedriftedClassifier, path: Path) -> None:
         warnings.simplefilter("ignore")  # of traces that hold for this size of image only, which is all there is
         model = openvino.convert_model(_FromPixels(classifier).eval(), example_input=examples)
     model.reshape({place: [-1, *one.shape[1:]] for place, one in enumerate(examples)})
-    model.set_rt_info(_about(classifier), [METADATA])
+    model.set_rt_info(_about(classifier), [EXPORT_KEY])
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
 def _save_pt2(classifier: DedriftedClassifier, path: Path) -> None:
-    torch.export.save(_program(classifier), path, extra_files={f"{METADATA}.json": _about(classifier)})
+    torch.export.save(_program(classifier), path, extra_files={f"{EXPORT_KEY}.json": _about(classifier)})
 
 
 def _save_onnx(classifier: DedriftedClassifier, path: Path) -> None:
@@ -65,7 +63,7 @@ def _save_onnx(classifier: DedriftedClassifier, path: Path) -> None:
         _program(classifier), input_names=about.inputs, output_names=about.outputs, dynamo=True, verbose=False
     )
     assert program is not None
-    program.model.metadata_props[METADATA] = _about(classifier)
+    program.model.metadata_props[EXPORT_KEY] = _about(classifier)
     program.save(path)
 
 

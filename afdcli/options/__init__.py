@@ -197,6 +197,8 @@ class ClassifyOptions:
     then, a class."""
     cluster: str = "none"
     """`ray`: many machines do the work, each with all its processors; the rows are the same, and written here."""
+    overwrite: bool = False
+    """Replace a finished result of the same command. Nothing else is ever replaced."""
 
     def __post_init__(self) -> None:
         if not self.inputs:
@@ -238,6 +240,8 @@ class EvaluateOptions:
     """Processes that decode and compress. 0 works in this one."""
     cluster: str = "none"
     """As for `ClassifyOptions`."""
+    overwrite: bool = False
+    """Replace a finished result of the same command. Nothing else is ever replaced."""
 
     def __post_init__(self) -> None:
         _check_ending("--output", self.output, (".csv",))
@@ -327,6 +331,8 @@ class TrainOptions:
     read: ReadOptions = ReadOptions()
     workers: int = default_workers()
     """Processes that make pairs. 0 makes them in this one."""
+    overwrite: bool = False
+    """Replace a finished module of the same command. Nothing else is ever replaced."""
 
     def __post_init__(self) -> None:
         _check_ending("--output", self.output, (".safetensors",))
@@ -372,12 +378,14 @@ class FuseOptions:
     source: Path
     """A file of `afd train`."""
     destination: Path
-    """Where the folded module goes. What is there is replaced."""
+    """Where the folded module goes."""
     photos: tuple[str, ...]
     """Folders, files and patterns of the photos on which both are compared."""
     backbone_checkpoint: Path | None = None
     """Weights of the backbone, where they are not the installed or downloaded ones."""
     read: ReadOptions = ReadOptions()
+    overwrite: bool = False
+    """Replace a finished module of the same command. Nothing else is ever replaced."""
 
     def __post_init__(self) -> None:
         _check_ending("OUT", self.destination, (".safetensors",))
@@ -409,7 +417,7 @@ class ExportOptions:
     """`afd export`."""
 
     output: Path
-    """The file. What is there is replaced. OpenVINO's weights lie beside it, as `.bin`."""
+    """The file. OpenVINO's weights lie beside it, as `.bin`."""
     photos: tuple[str, ...]
     """Folders, files and patterns of the photos on which the file is compared with the classifier."""
     format: str = "auto"
@@ -418,6 +426,8 @@ class ExportOptions:
     """The de-drifting module, as for `ClassifyOptions`."""
     model: ModelOptions = ModelOptions(device="cpu")
     read: ReadOptions = ReadOptions()
+    overwrite: bool = False
+    """Replace a finished file of the same command. Nothing else is ever replaced."""
 
     def __post_init__(self) -> None:
         _one_of("--format", self.format, ("auto", *EXPORT_ENDINGS))
@@ -435,7 +445,7 @@ class ExplainOptions:
     photo: Path
     """A photo; or, for the statistics, a folder of them."""
     output: Path = Path("explanation.png")
-    """The picture. What is there is replaced."""
+    """The picture."""
     compression: Compression | None = None
     """How the photo is compressed first. None: it is looked at as it is."""
     statistics: bool = False
@@ -444,6 +454,8 @@ class ExplainOptions:
     """The de-drifting module, as for `ClassifyOptions`."""
     model: ModelOptions = ModelOptions()
     read: ReadOptions = ReadOptions()
+    overwrite: bool = False
+    """Replace a finished picture of the same command. Nothing else is ever replaced."""
 
     def __post_init__(self) -> None:
         _check_ending("--output", self.output, (".png",))

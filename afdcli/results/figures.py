@@ -11,6 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from afdcli import atomic
+from afdcli.results.marks import PNG_KEY
 from afdcli.results.rowfile import Row
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def training_curves(log: Path, picture: Path) -> None:
     agreement.set(title="Photos held out", xlabel="step", ylabel="same class as the original, %")
     for axes in (losses, agreement):
         _plain(axes)
-    figure.savefig(picture, dpi=150)
+    _save(figure, picture, "afd train", 150)
 
 
 def accuracy_curves(rows: Sequence[Row], picture: Path) -> None:
@@ -80,7 +82,7 @@ def accuracy_curves(rows: Sequence[Row], picture: Path) -> None:
         _plain(axes)
     if panels:
         figure.axes[0].set_ylabel("top-1, %; dotted: undamaged" if labelled else "agreement, %")
-    figure.savefig(picture, dpi=150)
+    _save(figure, picture, "afd evaluate", 150)
 
 
 def explanation(explained: Explanation, picture: Path) -> None:
@@ -110,7 +112,7 @@ def explanation(explained: Explanation, picture: Path) -> None:
         axes.set(title=title, yticks=range(len(classes)), yticklabels=names, xlim=(0, 1), xlabel="probability")
         axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(picture, dpi=100)
+    _save(figure, picture, "afd explain", 100)
 
 
 def drift_statistics(points: Sequence[Mapping[str, float]], picture: Path) -> None:
@@ -123,7 +125,13 @@ def drift_statistics(points: Sequence[Mapping[str, float]], picture: Path) -> No
         axes.scatter(*place, s=8, color=f"C{number}", alpha=0.6, label=f"JPEG quality {quality}")
     axes.set(xlabel="angle of the DCT coefficients, degrees", ylabel="angle of the features at the tap, degrees")
     _plain(axes)
-    figure.savefig(picture, dpi=150)
+    _save(figure, picture, "afd explain", 150)
+
+
+def _save(figure: Figure, picture: Path, program: str, dpi: int) -> None:
+    """Write `figure` as PNG, all of it or nothing, with the mark of the command that drew it."""
+    with atomic.file(picture) as fresh:
+        figure.savefig(fresh, dpi=dpi, metadata={PNG_KEY: program})
 
 
 def _plain(axes: Axes) -> None:

@@ -16,7 +16,7 @@ from afdcli.options import Degradation, DegradeOptions
 from afdcli.photos import remote
 from afdcli.photos.sources import local_path, printable
 from afdcli.results.copies import PROGRAM
-from afdcli.results.rowfile import read_record
+from afdcli.results.record import read_record
 
 
 class Inside:

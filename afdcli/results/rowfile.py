@@ -1,7 +1,7 @@
 """Rows in a file that is valid at every moment, survives being killed, and can be gone on with.
 
 Beside `predictions.csv` lies its record, `predictions.csv.json`: the settings, the versions, and whether the file is
-complete. It is how a file is known to be afd's own, and what `--resume` compares.
+complete. It is how a file is known to be afd's own, and what `--resume` compares; see `record`.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import csv
 import io
 import json
 import os
-import platform
 import shutil
-import sys
-from collections.abc import Iterable, Iterator, Mapping
-from importlib import metadata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from io import FileIO
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from afdcli import atomic
 from afdcli.errors import OutputRefused
-from afdcli.formats import codecs
+from afdcli.results.record import PARTIAL, check_may_write, digest, record_path, write_record
+from afdcli.results.record import read_record as read_record  # as names of this module too
+from afdcli.results.record import record as record
 
 Row = Mapping[str, Any]
 """A value for each column: text, a whole number, a number, a truth value, or None."""
@@ -30,76 +30,14 @@ Columns = Mapping[str, type]
 """The columns in order, and what their values are."""
 
 
-def record(program: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What is written beside a result, so that it can be made again. `settings` decide whether it can be resumed.
-
-    They may be of any type that has a text.
-    """
-    return {
-        "program": program,
-        "command": sys.argv,
-        "settings": json.loads(json.dumps(settings, default=str)),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("afd-dedrift", "pillow", "torch", "timm")},
-            **codecs.versions(),
-        },
-    }
-
-
-def write_record(path: Path, content: Mapping[str, Any]) -> None:
-    """Write the record of the result at `path`, all of it or nothing."""
-    beside = _record_path(path)
-    partial = beside.with_name(beside.name + ".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(beside)
-
-
-def read_record(path: Path) -> dict[str, Any] | None:
-    """The record of the result at `path`; None where there is none that afd wrote."""
-    try:
-        content = json.loads(_record_path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) and str(content.get("program")).startswith("afd ") else None
-
-
-def _record_path(path: Path) -> Path:
-    return path.with_name(path.name + ".json")
-
-
-def check_replaceable(path: Path, program: str) -> dict[str, Any] | None:
-    """The record of what `program` wrote to `path` before; None if nothing is there.
-
-    Raises:
-        OutputRefused: something else is there, or `path` cannot be written.
-    """
-    found = read_record(path)
-    existing = [file for file in (path, _journal_path(path), _record_path(path)) if os.path.lexists(file)]
-    if existing and (found is None or found["program"] != program):
-        raise OutputRefused(f"'{existing[0]}' exists, and is not from {program}. Choose another name, or delete it.")
-    check_writable(path)
-    return found if existing != [_record_path(path)] else None
-
-
-def check_writable(path: Path) -> None:
-    """Check, before any work is done, that a file can be written to `path`.
-
-    Raises:
-        OutputRefused: it cannot.
-    """
-    try:
-        if not path.parent.is_dir():
-            raise OutputRefused(f"There is no folder '{path.parent}' to write '{path.name}' to. Make it first.")
-        if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise OutputRefused(f"'{path}' cannot be written: no permission. Choose another place.")
-    except OSError as error:
-        raise OutputRefused(f"'{path}' cannot be written: {error.strerror}. Choose another place.") from None
+def files_of(path: Path) -> list[Path]:
+    """All files that the result at `path` is made of, whether they are there now or not."""
+    return list(dict.fromkeys((path, _journal_path(path), record_path(path))))
 
 
 def _journal_path(path: Path) -> Path:
     """Where the rows of the result at `path` gather: in itself, if its format can grow."""
-    return path.with_name(path.name + ".partial") if path.suffix.lower() == ".parquet" else path
+    return path.with_name(path.name + PARTIAL) if path.suffix.lower() == ".parquet" else path
 
 
 class ResultFile:
@@ -109,8 +47,20 @@ class ResultFile:
     rows gather in JSON Lines beside them (`NAME.partial`), and become Parquet on leaving, after Ctrl-C as well.
     """
 
-    def __init__(self, path: Path, columns: Columns, content: Mapping[str, Any], *, resume: bool) -> None:
-        """Begin the file, or, with `resume`, go on after the `rows` that it has.
+    def __init__(
+        self,
+        path: Path,
+        columns: Columns,
+        content: Mapping[str, Any],
+        *,
+        resume: bool | None,
+        overwrite: bool = False,
+        also: Sequence[Path] = (),
+    ) -> None:
+        """Begin the file, or, with `resume`, go on after the `rows` that it has; None: its command never does.
+
+        With `overwrite`, what is finished, or has other settings, is begun anew. `also` are files beside it that are
+        written before it is complete, and listed in its record.
 
         Raises:
             OutputRefused: something is there that must not be lost, or that was made with other settings.
@@ -120,41 +70,46 @@ class ResultFile:
         """Complete rows in the file."""
         self._end = 0
         """Where they end, in bytes."""
-        self._content = dict(content)
+        self._also = tuple(also)
         self._columns = columns
         self._parquet = path.suffix.lower() == ".parquet"
         self._journal = _journal_path(path)
         self._format: _Format = _Csv(columns) if path.suffix.lower() == ".csv" else _JsonLines()
         if self._parquet:
             _require_pyarrow()
-        found = check_replaceable(path, content["program"])
-        if found is not None and resume:
-            self._check_settings(found["settings"])
-        elif found is not None and not found["complete"]:
-            raise OutputRefused(
-                f"'{path}' is from an interrupted run. Add --resume to go on, or delete it to start anew."
-            )
+        program = content["program"]
+        check_may_write(files_of(path), program, overwrite=overwrite, resume=resume)
+        before = read_record(path)
+        listed = (before or {}).get("files", {})  # Others of this command's stay so.
+        self._content = {**content, "files": {**listed, **{one.name: None for one in (path, *self._also)}}}
+        goes_on = bool(resume and before and (path.exists() or self._journal.exists()))
+        if before and goes_on and (changed := _changed(before["settings"], content["settings"])):
+            if not overwrite:
+                raise OutputRefused(
+                    f"'{path}' was begun with other settings: {changed}. Use those, or another name, or --overwrite to "
+                    "begin anew."
+                )
+            check_may_write(files_of(path), program, overwrite=True)
+            goes_on = False
         try:
-            if found is None or not resume:
-                # The old rows go before the new record comes: they must never pass for rows of this run.
-                path.unlink(missing_ok=True)
-                write_record(path, {**self._content, "complete": False})
-                self._journal.write_bytes(self._format.head)
-            elif self._parquet and not self._journal.exists():
-                self._journal.write_bytes(b"".join(map(self._format.encode, _read_parquet(path))))
-            self._file = self._open()
-            write_record(path, {**self._content, "complete": False})
+            self._file = self._begin(goes_on)
         except OSError as error:
             raise OutputRefused(f"'{path}' cannot be written: {error.strerror}. Choose another place.") from None
 
-    def _check_settings(self, before: Mapping[str, Any]) -> None:
-        now = self._content["settings"]
-        changed = sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
-        if changed:
-            differences = "; ".join(f"{name} was {before.get(name)}, and is {now.get(name)} now" for name in changed)
-            raise OutputRefused(
-                f"'{self.path}' was begun with other settings: {differences}. Use those, or another name."
-            )
+    def _begin(self, goes_on: bool) -> FileIO:
+        if not goes_on:
+            # The old rows go before the new record comes: they must never pass for rows of this run.
+            self.path.unlink(missing_ok=True)
+            self._write_record(complete=False)
+            self._journal.write_bytes(self._format.head)
+        elif self._parquet and not self._journal.exists():
+            self._journal.write_bytes(b"".join(map(self._format.encode, _read_parquet(self.path))))
+        file = self._open()
+        self._write_record(complete=False)
+        return file
+
+    def _write_record(self, *, complete: bool) -> None:
+        write_record(self.path, {**self._content, "complete": complete})
 
     def _open(self) -> FileIO:
         """The file with its complete rows, at its end, after cutting off what a killed run left half written."""
@@ -171,8 +126,8 @@ class ResultFile:
 
     def _count(self) -> None:
         """Count the complete rows that are in the file after those that are counted."""
-        for record in self._records(self._journal, self._end):
-            self._end += len(record)
+        for row in self._records(self._journal, self._end):
+            self._end += len(row)
             self.rows += 1
 
     def _cut(self, file: FileIO) -> None:
@@ -222,16 +177,36 @@ class ResultFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._count()  # Ctrl-C may have come when rows were written and not yet counted, ...
-        self._cut(self._file)  # ... or in the middle of a row.
-        self._file.close()
+        try:
+            _check_there(self._file, self._journal)
+            self._count()  # Ctrl-C may have come when rows were written and not yet counted, ...
+            self._cut(self._file)  # ... or in the middle of a row.
+        finally:
+            self._file.close()
         if self._parquet:
             rows = map(self._format.decode, self._records(self._journal))
             _write_parquet(self.path, self._columns, rows)
         if kind is None:
-            write_record(self.path, {**self._content, "complete": True})
+            self._content["files"] |= {one.name: digest(one) for one in (self.path, *self._also)}
+            self._write_record(complete=True)
             if self._parquet:
                 self._journal.unlink()
+
+
+def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """How the settings differ, in words; empty if they do not."""
+    changed = sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
+    return "; ".join(f"{name} was {before.get(name)}, and is {now.get(name)} now" for name in changed)
+
+
+def _check_there(file: FileIO, path: Path) -> None:
+    """Check that what was written to `file` is still at `path`."""
+    try:
+        there = os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        there = False
+    if not there:
+        raise OutputRefused(f"'{path}' was deleted or replaced while rows were written. Run it again.")
 
 
 class _Csv:
@@ -304,8 +279,6 @@ def _write_parquet(path: Path, columns: Columns, rows: Iterator[Row]) -> None:
 
     types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
     schema = pyarrow.schema([(name, types[kind]) for name, kind in columns.items()])
-    partial = path.with_name(path.name + ".writing")
-    with pyarrow.parquet.ParquetWriter(partial, schema) as writer:
+    with atomic.file(path) as fresh, pyarrow.parquet.ParquetWriter(fresh, schema) as writer:
         while batch := list(islice(rows, 10_000)):
             writer.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema))
-    partial.replace(path)

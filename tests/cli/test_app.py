@@ -1,6 +1,7 @@
 """The commands as a user meets them: exit codes, what is said and where, Ctrl-C, lists in pipes."""
 
 import csv
+import io
 import json
 import logging
 import os
@@ -87,7 +88,7 @@ def rows_of(path):
 @pytest.mark.parametrize("command", [(), ("classify",), ("evaluate",), ("degrade",), ("train",), ("explain",)])
 def test_help_imports_nothing_heavy(command):
     code = (
-        "import sys\nfrom afdcli.cli.app import main\n"
+        "import sys\nfrom afdcli.cli import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
         "heavy = {'torch', 'timm', 'PIL', 'numpy', 'scipy', 'matplotlib', 'pyarrow', 'torchvision'}\n"
         "print(sorted(heavy & sys.modules.keys()))"
@@ -390,12 +391,29 @@ def test_an_output_can_be_made_again_and_resumed(afd, album, network, tmp_path, 
     command = ("classify", album, "-o", output, "--workers", "0", *network)
     assert afd(*command)[0] == 0
     whole = output.read_bytes()
-    assert afd(*command)[0] == 0
+    assert afd(*command, "--overwrite")[0] == 0
     assert output.read_bytes() == whole
     code, out, err = afd(*command, "--resume")
     assert (code, err) == (0, "")
     assert "3 of 3 photos" in out
     assert output.read_bytes() == whole
+
+
+@pytest.mark.parametrize(("answer", "expected"), [("y", 0), ("n", 2), ("", 2)])
+def test_on_a_terminal_afd_asks_before_it_replaces(afd, album, network, tmp_path, monkeypatch, answer, expected):
+    output = tmp_path / "rows.csv"
+    command = ("classify", album, "-o", output, "--workers", "0", "--quiet", *network)
+    afd(*command)
+    before = output.read_bytes()
+    picture(9).save(album / "9.jpg")
+    terminal = io.StringIO(answer + "\n")
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdin", terminal)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    code, _, err = afd(*command)
+    assert code == expected
+    assert "is a finished result of afd classify. Replace it? [y/N]" in err
+    assert (output.read_bytes() == before) == (expected == 2)
 
 
 def test_resuming_after_a_failure_is_still_exit_code_1(afd, album, network, tmp_path):

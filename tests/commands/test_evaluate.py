@@ -21,7 +21,7 @@ from afdcli.commands import evaluate as command
 from afdcli.commands.classify import classify
 from afdcli.commands.degrade import Degrading
 from afdcli.commands.evaluate import COLUMNS, Evaluation, compare, markdown
-from afdcli.errors import OutputRefused, WrongUse
+from afdcli.errors import OutputExists, OutputRefused, WrongUse
 from afdcli.formats import codecs
 from afdcli.models.classifier import load_classifier
 from afdcli.options import (
@@ -38,6 +38,12 @@ from afdcli.photos.sources import Sources
 torch.set_num_threads(1)  # Threads that wait for a busy processor make small networks many times slower.
 CPU = ModelOptions(device="cpu")
 PHOTOS = 6
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """The default output is in a folder where there is none."""
+    monkeypatch.chdir(tmp_path)
 
 
 def picture(seed, width=240, height=180):
@@ -267,7 +273,9 @@ def test_a_comparison_leaves_a_table_and_curves_beside_the_rows(fixture, request
     run.write()
     assert "JPEG 10" in (tmp_path / "a.md").read_text()
     assert Image.open(tmp_path / "a.png").size[1] == 600
-    Evaluation(options)
+    with pytest.raises(OutputExists, match="Add --overwrite"):
+        Evaluation(options)
+    Evaluation(replace(options, overwrite=True))
     (tmp_path / "mine.md").touch()
     with pytest.raises(OutputRefused, match=r"mine\.md' exists"):
         Evaluation(replace(options, output=tmp_path / "mine.csv"))

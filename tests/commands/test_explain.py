@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from afdcli.commands.explain import drift_statistics, explain, feature_angle
-from afdcli.errors import UnreadableImage, WrongUse
+from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.options import Compression, ExplainOptions, ModelOptions
 from afdcli.results import figures
 
@@ -61,6 +61,24 @@ def test_what_cannot_be_explained_is_refused(options, tmp_path):
     (tmp_path / "empty.jpg").touch()
     with pytest.raises(UnreadableImage, match=r"empty\.jpg' cannot be read: "):
         explain(replace(options, photo=tmp_path / "empty.jpg"))
+
+
+def test_neither_the_photo_nor_any_other_file_is_replaced(options, tmp_path):
+    photo, link = options.photo, tmp_path / "link.png"
+    (tmp_path / "other.png").write_bytes(photo.read_bytes())
+    link.symlink_to(photo)
+    (tmp_path / "hard.png").hardlink_to(photo)
+    before = photo.read_bytes()
+    for place in (photo, link, tmp_path / "hard.png", tmp_path / "other.png", tmp_path / "photos" / "1.png"):
+        for overwrite in (False, True):
+            with pytest.raises(OutputRefused):
+                explain(replace(options, output=place, overwrite=overwrite))
+            with pytest.raises(OutputRefused):
+                list(drift_statistics(replace(options, output=place, overwrite=overwrite, statistics=True), ()))
+    assert photo.read_bytes() == (tmp_path / "other.png").read_bytes() == before
+    figures.explanation(explain(options), options.output)
+    with pytest.raises(OutputRefused, match="is read by this command"):  # though it is a picture of this command's
+        explain(replace(options, photo=options.output, overwrite=True))
 
 
 def test_statistics_have_a_point_for_each_photo_and_level(options, tmp_path):

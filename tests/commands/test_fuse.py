@@ -8,7 +8,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from afdcli.commands.fuse import fuse
-from afdcli.errors import BadCheckpoint, OutputRefused, WrongUse
+from afdcli.errors import BadCheckpoint, OutputExists, OutputRefused, WrongUse
 from afdcli.methods.afd import AFDModule
 from afdcli.methods.remedy import Remedy
 from afdcli.models.backbones import load_backbone, split
@@ -76,12 +76,29 @@ def test_a_fold_that_is_not_the_same_is_not_written(options, monkeypatch):
 
 def test_a_folded_module_and_other_weights_of_the_backbone_are_refused(options, tmp_path):
     fuse(options)
+    again = replace(options, destination=tmp_path / "again.safetensors")
     with pytest.raises(BadCheckpoint, match="nothing to fold"):
-        fuse(replace(options, source=options.destination))
+        fuse(replace(again, source=options.destination))
     other = tmp_path / "other.safetensors"
     save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), other)
     with pytest.raises(BadCheckpoint, match="other weights"):
-        fuse(replace(options, backbone_checkpoint=other))
+        fuse(replace(again, backbone_checkpoint=other))
+
+
+def test_nothing_but_an_earlier_fold_is_replaced(options, tmp_path):
+    fuse(options)
+    with pytest.raises(OutputExists, match=r"finished result of afd fuse\. Add --overwrite"):
+        fuse(options)
+    fuse(replace(options, overwrite=True))
+    before = options.source.read_bytes()
+    with pytest.raises(OutputRefused, match="is read by this command"):
+        fuse(replace(options, destination=options.source, overwrite=True))
+    (tmp_path / "other.safetensors").write_bytes(before)  # of afd train
+    with pytest.raises(OutputRefused, match="is not from afd fuse"):
+        fuse(replace(options, destination=tmp_path / "other.safetensors", overwrite=True))
+    with pytest.raises(OutputRefused, match=r"network\.safetensors' is read by this command"):
+        fuse(replace(options, destination=options.backbone_checkpoint, overwrite=True))
+    assert options.source.read_bytes() == (tmp_path / "other.safetensors").read_bytes() == before
 
 
 def test_without_photos_or_a_folder_to_write_to_nothing_is_done(options, tmp_path):

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from afdcli.commands.classify import Classification
 from afdcli.commands.train import Training
-from afdcli.errors import BadCheckpoint, OutputRefused, WrongUse
+from afdcli.errors import BadCheckpoint, OutputExists, OutputRefused, WrongUse
 from afdcli.methods import METHODS
 from afdcli.models.checkpoint import load_checkpoint
 from afdcli.models.classifier import load_classifier
@@ -244,18 +244,48 @@ def test_it_goes_on_from_a_module_as_it_is(options, tmp_path, method):
     assert any(not torch.equal(value, weights[name]) for name, value in before.module.state_dict().items())
 
 
+def test_a_finished_module_is_replaced_only_if_told(options, tmp_path):
+    options = replace(options, output=tmp_path / "m.safetensors", steps=1, validate_every=1)
+    run(options)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    again = replace(options, seed=2)
+    with pytest.raises(OutputExists, match="--overwrite"):
+        Training(again)
+    for name in ("m.csv", "m.csv.json", "m.state.safetensors", "m.last.safetensors"):  # not even a part of it
+        (tmp_path / name).unlink()
+        with pytest.raises(OutputExists, match="--overwrite"):
+            Training(again)
+    assert all(path.read_bytes() == before[path] for path in tmp_path.iterdir())
+    run(replace(again, overwrite=True))
+    assert options.output.read_bytes() != before[options.output]
+
+
+@pytest.mark.parametrize("name", ["m.safetensors", "m.last.safetensors"])
+def test_the_module_to_go_on_from_is_not_replaced(options, tmp_path, name):
+    first = replace(options, output=tmp_path / "m.safetensors", steps=1, validate_every=1)
+    run(first)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(OutputRefused, match="is read by this command"):
+        Training(replace(going_on(first, tmp_path / name), overwrite=True))
+    network = options.model.backbone_checkpoint
+    with pytest.raises(OutputRefused, match="is read by this command"):
+        Training(replace(first, output=network, overwrite=True))
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_a_module_that_does_not_fit_is_not_gone_on_from(options, tmp_path):
     first = replace(options, output=tmp_path / "first.safetensors")
     run(first)
+    second = replace(going_on(first, first.output), output=tmp_path / "second.safetensors")
     with pytest.raises(WrongUse, match="Add --method afd"):
-        Training(replace(going_on(first, first.output), method="ddp"))
+        Training(replace(second, method="ddp"))
     with pytest.raises(WrongUse, match="No module for test_resnet"):
-        Training(going_on(first, "auto"))
+        Training(replace(second, weights="auto"))
     other = tmp_path / "other.safetensors"
     torch.manual_seed(1)
     save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), other)
     with pytest.raises(BadCheckpoint, match="other weights"):
-        Training(replace(going_on(first, first.output), model=replace(options.model, backbone_checkpoint=other)))
+        Training(replace(second, model=replace(options.model, backbone_checkpoint=other)))
 
 
 def test_labels_are_those_of_the_photos_folders(options, tmp_path):

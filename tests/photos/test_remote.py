@@ -150,7 +150,8 @@ def test_rows_and_copies_are_those_of_files_here(photos, dedrifted, tmp_path):
         with output.open(newline="") as file:
             rows.append(list(csv.DictReader(file)))
         degradation = Degradation(((Compression("jpeg", 10),),))
-        evaluation = Evaluation(EvaluateOptions(place, levels=(degradation.last,), model=model, workers=1))
+        asked = EvaluateOptions(place, tmp_path / "accuracy.csv", (degradation.last,), model=model, workers=1)
+        evaluation = Evaluation(asked)
         list(evaluation.photos())
         measured.append(evaluation.rows())
         list(Degrading(DegradeOptions(place, tmp_path / f"copies{number}", (degradation,), workers=1)).copies())

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afdcli.errors import OutputRefused
-from afdcli.results.rowfile import ResultFile, check_replaceable, read_record, record, write_record
+from afdcli.errors import OutputExists, OutputRefused
+from afdcli.results.record import check_may_write, read_record, record, write_record
+from afdcli.results.rowfile import ResultFile, files_of
 
 COLUMNS = {"path": str, "count": int, "share": float, "good": bool}
 ROWS = [
@@ -28,12 +29,12 @@ ENDINGS = (".csv", ".jsonl", ".parquet")
 NOBODY = 65534
 
 
-def begin(path, resume=False, content=CONTENT, columns=COLUMNS):
-    return ResultFile(path, columns, content, resume=resume)
+def begin(path, resume=False, content=CONTENT, columns=COLUMNS, overwrite=False):
+    return ResultFile(path, columns, content, resume=resume, overwrite=overwrite)
 
 
-def finish(path, rows=ROWS, resume=False):
-    with begin(path, resume) as file:
+def finish(path, rows=ROWS, resume=False, overwrite=False):
+    with begin(path, resume, overwrite=overwrite) as file:
         file.write(rows[file.rows :])
     return path.read_bytes()
 
@@ -176,11 +177,14 @@ def test_the_rows_of_a_killed_run_are_gone_on_with(tmp_path, ending):
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_complete_file_is_begun_anew_and_resuming_it_changes_nothing(tmp_path, ending):
+def test_a_complete_file_is_begun_anew_only_if_told_and_resuming_it_changes_nothing(tmp_path, ending):
     path = tmp_path / f"rows{ending}"
     whole = finish(path)
     assert finish(path, resume=True) == whole
-    finish(path, ROWS[:1])
+    with pytest.raises(OutputExists, match=r"finished result of afd test\. Add --overwrite .* --output"):
+        finish(path, ROWS[:1])
+    assert path.read_bytes() == whole
+    finish(path, ROWS[:1], overwrite=True)
     assert read(path) == expected(path, ROWS[:1])
 
 
@@ -222,6 +226,39 @@ def test_the_record_says_when_the_file_is_complete(tmp_path):
     assert read_record(path)["complete"] is True
     with begin(path, resume=True):
         assert read_record(path)["complete"] is False
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("complete", [False, True])
+def test_other_settings_are_begun_anew_if_told(tmp_path, ending, complete):
+    path = tmp_path / f"rows{ending}"
+    with suppress(KeyboardInterrupt), begin(path) as file:
+        file.write(ROWS[:3])
+        if not complete:
+            raise KeyboardInterrupt
+    other = record("afd test", {"quality": 20, "seed": 0})
+    with begin(path, resume=True, content=other, overwrite=True) as file:
+        assert file.rows == 0
+        file.write(ROWS[4:])
+    assert read(path) == expected(path, ROWS[4:])
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_rows_that_were_deleted_meanwhile_are_no_success(tmp_path, ending):
+    path = tmp_path / f"rows{ending}"
+    with pytest.raises(OutputRefused, match="deleted or replaced"), begin(path) as file:
+        file.write(ROWS)
+        (path.with_name(path.name + ".partial") if ending == ".parquet" else path).unlink()
+    assert read_record(path)["complete"] is False
+
+
+def test_rows_that_another_program_replaced_meanwhile_are_no_success(tmp_path):
+    path = tmp_path / "rows.csv"
+    with pytest.raises(OutputRefused, match="deleted or replaced"), begin(path) as file:
+        file.write(ROWS)
+        (tmp_path / "theirs").write_text("precious")
+        (tmp_path / "theirs").replace(path)
+    assert path.read_text() == "precious"
 
 
 def test_the_record_has_what_makes_the_result_again(tmp_path):
@@ -318,7 +355,7 @@ def test_old_rows_never_pass_for_rows_of_new_settings(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full_disk)
         with suppress(OutputRefused):
-            begin(path, content=new)
+            begin(path, content=new, overwrite=True)
     with suppress(OutputRefused), begin(path, resume=True, content=new) as file:
         assert file.rows == 0
 
@@ -356,7 +393,7 @@ def test_an_unwritable_folder_is_refused(as_nobody):
     with pytest.raises(OutputRefused, match="cannot be written: no permission"):
         begin(as_nobody / "rows.csv")
     with pytest.raises(OutputRefused, match="cannot be written: no permission"):
-        check_replaceable(as_nobody / "rows.csv", "afd test")
+        check_may_write(files_of(as_nobody / "rows.csv"), "afd test", overwrite=False)
 
 
 def test_a_folder_that_cannot_even_be_entered_is_refused(as_nobody):

@@ -1,0 +1,178 @@
+"""The JSON beside a result, and the one rule of what may be replaced.
+
+A file may be written if it isn't there, or if it is an unfinished result of the same command that is gone on with. A
+finished result of the same command is replaced only if that was asked for. Anything else never is: not other people's
+files, not links, not folders, not what the command reads. A file is known as a command's by the record beside it
+(`predictions.csv.json`), which lists what else was written, or by the mark inside it, see `marks`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import stat
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from afdcli import atomic
+from afdcli.errors import OutputExists, OutputRefused
+from afdcli.formats import codecs
+from afdcli.results.marks import read_mark
+
+ROWS = (".csv", ".jsonl", ".parquet")
+"""How files end that have a record beside them."""
+PARTIAL = ".partial"
+"""What is added to the name of a Parquet file for the rows that gather beside it."""
+
+
+def record(program: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What is written beside a result, so that it can be made again. `settings` decide whether it can be resumed.
+
+    They may be of any type that has a text.
+    """
+    return {
+        "program": program,
+        "command": sys.argv,
+        "settings": json.loads(json.dumps(settings, default=str)),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("afd-dedrift", "pillow", "torch", "timm")},
+            **codecs.versions(),
+        },
+    }
+
+
+def record_path(path: Path) -> Path:
+    """Where the record of the result at `path` is."""
+    return path.with_name(path.name + ".json")
+
+
+def write_record(path: Path, content: Mapping[str, Any]) -> None:
+    """Write the record of the result at `path`, all of it or nothing.
+
+    Raises:
+        OutputRefused: it cannot be written.
+    """
+    with atomic.file(record_path(path)) as fresh:
+        fresh.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """The record of the result at `path`; None where there is none that afd wrote."""
+    return _parse(record_path(path))
+
+
+def _parse(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) and str(content.get("program")).startswith("afd ") else None
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, as in the `files` of a record."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            found.update(part)
+    return found.hexdigest()
+
+
+def check_may_write(
+    paths: Sequence[Path],
+    program: str,
+    *,
+    overwrite: bool,
+    resume: bool | None = None,
+    inputs: Iterable[str | Path | None] = (),
+    flag: str = "--output",
+) -> None:
+    """Check, before any work is done, that `program` may write all of `paths`; some may be records themselves.
+
+    `resume` says whether what is unfinished is gone on with, and is None where a command cannot. `inputs` are what it
+    reads: what is no file among them doesn't matter. `flag` is how its user names an output.
+
+    Raises:
+        OutputExists: there is a finished result of `program`, and no `overwrite`.
+        OutputRefused: a file cannot be written, must not be replaced, or is unfinished and not gone on with.
+    """
+    existing = [path for path in paths if os.path.lexists(path)]
+    for path in existing:
+        _check_own(path, program, inputs, bool(resume))
+    for path in paths:
+        _check_writable(path)
+    results = [path for path in existing if path.suffix != ".json"]  # A record alone keeps nothing of worth.
+    if not results or overwrite or resume:
+        return
+    if any((found := read_record(path)) and not found.get("complete") for path in paths):
+        advice = "--overwrite to start anew" if resume is None else "--resume to go on, or --overwrite to start anew"
+        raise OutputRefused(f"'{results[0]}' is from an interrupted run. Add {advice}.")
+    raise OutputExists(results[0], program, flag)
+
+
+def _check_own(path: Path, program: str, inputs: Iterable[str | Path | None], resume: bool) -> None:
+    """Check that what is at `path` is a file of `program`'s, as it was written; or, with `resume`, as it was left."""
+    kind = path.lstat().st_mode
+    if stat.S_ISLNK(kind):
+        raise OutputRefused(f"'{path}' exists, and is a link. Name what it links to, or choose another name.")
+    if not stat.S_ISREG(kind):
+        raise OutputRefused(f"'{path}' exists, and is {'a folder' if stat.S_ISDIR(kind) else 'no plain file'}.")
+    if any(_is_same(path, one) for one in inputs if one is not None):
+        raise OutputRefused(f"'{path}' is read by this command, and so cannot be written. Choose another name.")
+    if _maker(path, resume) != program:
+        raise OutputRefused(
+            f"'{path}' exists, and is not from {program}, or was changed since. Choose another name, or delete it."
+        )
+
+
+def _is_same(path: Path, other: str | Path) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except (OSError, ValueError):  # no file: a URI, a pattern, `auto`
+        return False
+
+
+def _maker(path: Path, resume: bool) -> str | None:
+    """The command that wrote the file at `path`, as it is now; None if nothing says so.
+
+    Rows that are gone on with may have been cut by a power failure: what of them can be used is for `results` to see.
+    """
+    ending = path.suffix.lower()
+    if ending == ".json":
+        found = _parse(path)
+        return None if found is None else str(found["program"])
+    if ending == PARTIAL:
+        found = read_record(path.with_suffix(""))
+        return None if found is None else str(found["program"])
+    if ending in ROWS:
+        found = read_record(path)
+        if found is not None and (resume or "files" not in found):  # Those of before there were lists have none.
+            return str(found["program"])
+        return _listed(path, found)
+    if ending == ".md":
+        return _listed(path, read_record(path.with_suffix(".csv")))
+    return read_mark(path)
+
+
+def _listed(path: Path, found: dict[str, Any] | None) -> str | None:
+    """Who wrote `path`, by a record that lists it: with its SHA-256, or null while it is being written."""
+    if found is None or path.name not in found.get("files", {}):
+        return None
+    expected = found["files"][path.name]
+    return str(found["program"]) if expected is None or expected == digest(path) else None
+
+
+def _check_writable(path: Path) -> None:
+    try:
+        if not path.parent.is_dir():
+            raise OutputRefused(f"There is no folder '{path.parent}' to write '{path.name}' to. Make it first.")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise OutputRefused(f"'{path}' cannot be written: no permission. Choose another place.")
+    except OSError as error:
+        raise OutputRefused(f"'{path}' cannot be written: {error.strerror}. Choose another place.") from None
