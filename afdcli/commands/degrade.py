@@ -276,8 +276,7 @@ def _failed(task: Task, reason: str, options: DegradeOptions) -> list[Copy]:
     copies = []
     for degradation, before in zip(options.degradations, task.rows, strict=True):
         row = {**_row(task.source, degradation), "status": "error", "error": printable(reason)}
-        text = {name: "" if value is None else str(value) for name, value in row.items()}
-        copies.append(Copy(row, before == text))
+        copies.append(Copy(row, before == row))
     return copies
 
 

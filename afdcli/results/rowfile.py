@@ -21,8 +21,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from afdcli.changes import Changes, changes_path, replace_file
 from afdcli.errors import OutputRefused
 from afdcli.formats import codecs
+from afdcli.stamps import stamps_path
 
 Row = Mapping[str, Any]
 """A value for each column: text, a whole number, a number, a truth value, or None."""
@@ -75,11 +77,12 @@ def check_replaceable(path: Path, program: str) -> dict[str, Any] | None:
         OutputRefused: something else is there, or `path` cannot be written.
     """
     found = read_record(path)
-    existing = [file for file in (path, _journal_path(path), _record_path(path)) if os.path.lexists(file)]
+    rows, beside = (path, _journal_path(path)), (_record_path(path), stamps_path(path), changes_path(path))
+    existing = [file for file in (*rows, *beside) if os.path.lexists(file)]
     if existing and (found is None or found["program"] != program):
         raise OutputRefused(f"'{existing[0]}' exists, and is not from {program}. Choose another name, or delete it.")
     check_writable(path)
-    return found if existing != [_record_path(path)] else None
+    return found if any(map(os.path.lexists, rows)) else None
 
 
 def check_writable(path: Path) -> None:
@@ -100,6 +103,23 @@ def check_writable(path: Path) -> None:
 def _journal_path(path: Path) -> Path:
     """Where the rows of the result at `path` gather: in itself, if its format can grow."""
     return path.with_name(path.name + ".partial") if path.suffix.lower() == ".parquet" else path
+
+
+def _check_settings(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    changed = sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
+    if changed:
+        differences = "; ".join(f"{name} was {before.get(name)}, and is {now.get(name)} now" for name in changed)
+        raise OutputRefused(f"'{path}' was begun with other settings: {differences}. Use those, or another name.")
+
+
+def _no_room(path: Path, error: OSError) -> OutputRefused:
+    return OutputRefused(
+        f"'{path}' cannot be written: {error.strerror}. What it holds is right: mend that, and --resume."
+    )
+
+
+def _foreign(path: Path) -> OutputRefused:
+    return OutputRefused(f"'{path}' was changed by another program. Choose another name, or delete it.")
 
 
 class ResultFile:
@@ -125,11 +145,12 @@ class ResultFile:
         self._parquet = path.suffix.lower() == ".parquet"
         self._journal = _journal_path(path)
         self._format: _Format = _Csv(columns) if path.suffix.lower() == ".csv" else _JsonLines()
+        self._changes = Changes(path)
         if self._parquet:
             _require_pyarrow()
         found = check_replaceable(path, content["program"])
         if found is not None and resume:
-            self._check_settings(found["settings"])
+            _check_settings(path, found["settings"], content["settings"])
         elif found is not None and not found["complete"]:
             raise OutputRefused(
                 f"'{path}' is from an interrupted run. Add --resume to go on, or delete it to start anew."
@@ -137,33 +158,27 @@ class ResultFile:
         try:
             if found is None or not resume:
                 # The old rows go before the new record comes: they must never pass for rows of this run.
-                path.unlink(missing_ok=True)
+                for file in (path, changes_path(path), stamps_path(path)):
+                    file.unlink(missing_ok=True)
                 write_record(path, {**self._content, "complete": False})
                 self._journal.write_bytes(self._format.head)
             elif self._parquet and not self._journal.exists():
-                self._journal.write_bytes(b"".join(map(self._format.encode, _read_parquet(path))))
+                replace_file(self._journal, map(self._format.encode, _read_parquet(path)))
             self._file = self._open()
             write_record(path, {**self._content, "complete": False})
         except OSError as error:
             raise OutputRefused(f"'{path}' cannot be written: {error.strerror}. Choose another place.") from None
 
-    def _check_settings(self, before: Mapping[str, Any]) -> None:
-        now = self._content["settings"]
-        changed = sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
-        if changed:
-            differences = "; ".join(f"{name} was {before.get(name)}, and is {now.get(name)} now" for name in changed)
-            raise OutputRefused(
-                f"'{self.path}' was begun with other settings: {differences}. Use those, or another name."
-            )
-
     def _open(self) -> FileIO:
         """The file with its complete rows, at its end, after cutting off what a killed run left half written."""
-        file = self._journal.open("r+b", buffering=0)
         head = self._format.head
-        begin = file.read(len(head))
+        with self._journal.open("rb") as begun:
+            begin = begun.read(len(head))
         if not head.startswith(begin):
-            raise OutputRefused(f"'{self.path}' was changed by another program. Choose another name, or delete it.")
-        file.write(head[len(begin) :])
+            raise _foreign(self.path)
+        self._apply_changes()  # of a run that was killed before it did
+        file = self._journal.open("r+b", buffering=0)
+        file.write(head)
         self._end = len(head)
         self._count()
         self._cut(file)
@@ -185,13 +200,19 @@ class ResultFile:
             yield from self._format.split(file)
 
     def kept(self, snapshot: Path | None = None) -> Iterator[Row]:
-        """The rows in the file now, in order; their values may be text.
+        """The rows in the file now, in order, as they were written; those changed by `replace` as they were before.
 
         With `snapshot`, they are read from a copy made there, and so do not change when `keep` cuts the file.
         """
         if snapshot is not None:
             shutil.copyfile(self._journal, snapshot)
-        return map(self._format.decode, islice(self._records(snapshot or self._journal), self.rows))
+        return map(self._decode, islice(self._records(snapshot or self._journal), self.rows))
+
+    def _decode(self, record: bytes) -> Row:
+        try:
+            return self._format.decode(record)
+        except ValueError:
+            raise _foreign(self.path) from None
 
     def keep(self, rows: int) -> None:
         """Cut the file after its first `rows` rows."""
@@ -212,11 +233,25 @@ class ResultFile:
                 data = data[self._file.write(data) :]
         except OSError as error:
             self._cut(self._file)
-            raise OutputRefused(
-                f"'{self.path}' cannot be written: {error.strerror}. What it holds is right: mend that, and --resume."
-            ) from None
+            raise _no_room(self.path, error) from None
         self._end += sum(map(len, encoded))
         self.rows += len(encoded)
+
+    def replace(self, first: int, rows: Iterable[Row]) -> None:
+        """Have `rows` stand for those in the file from number `first` on (from 0): each time after those before.
+
+        They are safe when this returns, in a file beside, and get their place on leaving, or else with `resume`.
+
+        Raises:
+            OutputRefused: there is no room. None of `rows` counts.
+        """
+        try:
+            self._changes.add(first, map(self._format.encode, rows))
+        except OSError as error:
+            raise _no_room(self.path, error) from None
+
+    def _apply_changes(self) -> None:
+        self._changes.apply(self._journal, self._format.head, self._records(self._journal))
 
     def __enter__(self) -> ResultFile:
         return self
@@ -225,6 +260,10 @@ class ResultFile:
         self._count()  # Ctrl-C may have come when rows were written and not yet counted, ...
         self._cut(self._file)  # ... or in the middle of a row.
         self._file.close()
+        try:
+            self._apply_changes()
+        except OSError as error:
+            raise _no_room(self.path, error) from None
         if self._parquet:
             rows = map(self._format.decode, self._records(self._journal))
             _write_parquet(self.path, self._columns, rows)
@@ -238,16 +277,17 @@ class _Csv:
     """RFC 4180 with plain line ends. Truth values are `true` and `false`, None is empty."""
 
     def __init__(self, columns: Columns) -> None:
-        self._names = tuple(columns)
-        self.head = self._line(self._names)
+        self._columns = columns
+        self.head = self._line(columns)
 
     def encode(self, row: Row) -> bytes:
-        values = (row[name] for name in self._names)
+        values = (row[name] for name in self._columns)
         return self._line(str(value).lower() if isinstance(value, bool) else value for value in values)
 
     def decode(self, record: bytes) -> Row:
         (values,) = csv.reader(io.StringIO(record.decode(), newline=""))
-        return dict(zip(self._names, values, strict=True))
+        pairs = zip(self._columns.items(), values, strict=True)
+        return {name: self._value(text, kind) for (name, kind), text in pairs}
 
     def split(self, file: BinaryIO) -> Iterator[bytes]:
         """The complete records from here on. A line end inside quotes is no end: there the quotes so far are odd."""
@@ -257,6 +297,13 @@ class _Csv:
             if line.endswith(b"\n") and record.count(b'"') % 2 == 0:
                 yield record
                 record = b""
+
+    @staticmethod
+    def _value(text: str, kind: type) -> Any:
+        """What was written as `text`. An empty one is None: no column has texts that may be empty."""
+        if text == "":
+            return None
+        return {"true": True, "false": False}.get(text, text) if kind is bool else kind(text)
 
     @staticmethod
     def _line(values: Iterable[Any]) -> bytes:
