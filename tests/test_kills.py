@@ -111,7 +111,11 @@ def test_classify_killed_again_and_again_ends_with_the_same_rows(photos, network
             assert len(list(csv.reader(file))) > rows
     in_peace(monkeypatch, "classify", photos, "-o", killed, "--resume", *network)
     assert killed.read_bytes() == whole.read_bytes(), f"killed after {when} rows"
-    assert sorted(path.name for path in tmp_path.glob("killed*")) == ["killed.csv", "killed.csv.json"]
+    assert sorted(path.name for path in tmp_path.glob("killed*")) == [
+        "killed.csv",
+        "killed.csv.json",
+        "killed.csv.stamps",
+    ]
 
 
 def test_degrade_killed_again_and_again_ends_with_the_same_tree(photos, tmp_path, monkeypatch):

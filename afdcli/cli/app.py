@@ -181,7 +181,7 @@ def _classify(options: ClassifyOptions, quiet: bool) -> int:
     if tracker.interrupted:
         return report.stopped(tracker, f"{options.output} is valid as it is. Go on with it by adding --resume.")
     if not quiet:
-        summary.show(run.classifier, tracker.seconds)
+        summary.show(run.classifier, tracker.seconds, run.anew)
         report.show_passed_over(run.sources)
     return tracker.conclude(f"Look for the status 'error' in {options.output}.")
 

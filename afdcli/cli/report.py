@@ -25,6 +25,7 @@ from afdcli.results.rowfile import Row
 
 if TYPE_CHECKING:
     from afdcli.commands.bench import Rate
+    from afdcli.commands.classify import Anew
     from afdcli.commands.export import Exported
     from afdcli.commands.fuse import Fused
     from afdcli.engines.loading import Engine
@@ -159,15 +160,15 @@ class ClassifySummary:
         self._qualities: Counter[int] = Counter()
 
     def add(self, row: Row) -> None:
-        """Take one row into account; of an earlier run, its values may be text."""
+        """Take one row into account."""
         if self._total <= ROWS_SHOWN:
             self._shown.append(row)
         self._read += row["status"] == "ok"
         if row["quality"]:
-            self._qualities[int(row["quality"])] += 1
+            self._qualities[row["quality"]] += 1
 
-    def show(self, classifier: Engine, seconds: float) -> None:
-        """Print it, and what `classifier` it was."""
+    def show(self, classifier: Engine, seconds: float, anew: Anew) -> None:
+        """Print it, what `classifier` it was, and what of an earlier run was done `anew`."""
         if self._shown:
             heads = ("photo", "label", "probability", "JPEG quality")
             table(heads, (self._cells(row) for row in self._shown), left=2)
@@ -184,6 +185,8 @@ class ClassifySummary:
             "Engine": classifier.engine,
             "Rows": str(self._options.output),
         }
+        if anew.batches:
+            facts["Done anew"] = f"{anew.failed:,} had failed, {anew.replaced:,} were replaced since"
         grid = Table.grid(padding=(0, 2))
         for name, value in facts.items():
             grid.add_row(Text(name, "dim"), Text(visible(value)))
@@ -194,7 +197,7 @@ class ClassifySummary:
         if row["status"] != "ok":
             return row["path"], "(could not be read)", None, None
         label = str(row["label_1"]).split(",")[0]
-        return row["path"], label, f"{float(row['prob_1']):.2f}", row["quality"]
+        return row["path"], label, f"{row['prob_1']:.2f}", row["quality"]
 
 
 def show_passed_over(sources: Sources) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,11 @@ from afdcli.photos.samples import Sample, load_sample
 from afdcli.photos.sources import Source, Sources, printable
 from afdcli.results.record import check_may_write, record
 from afdcli.results.rowfile import ResultFile, Row, files_of
+from afdcli.results.stamps import UNKNOWN, Stamps, stamp
 
 PROGRAM = "afd classify"
+ASKED_AT_ONCE = 16
+"""Photos whose size and time are asked for at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,18 @@ def columns(topk: int, about: Description) -> dict[str, type]:
     return facts | ranks
 
 
+@dataclass(frozen=True, slots=True)
+class Anew:
+    """What `--resume` does again."""
+
+    batches: frozenset[int]
+    """The numbers of the batches, each whole: the same photos go through the network together as the first time."""
+    failed: int
+    """Photos that could not be read."""
+    replaced: int
+    """Photos that are not, by size or time, the file that was read."""
+
+
 class Classification:
     """One run: go through `rows`, and they are in the output."""
 
@@ -79,7 +96,7 @@ class Classification:
         Raises:
             WrongUse: there are no photos.
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
-            OutputRefused: see `check_may_write` and `ResultFile`.
+            OutputRefused: see `check_may_write` and `ResultFile`; or the photos are not those of the interrupted run.
         """
         inputs = (*options.inputs, options.weights, options.model.backbone_checkpoint)
         check_may_write(
@@ -113,29 +130,65 @@ class Classification:
             resume=options.resume,
             overwrite=options.overwrite,
         )
-        if self._file.rows < self.total:  # Whole batches only: what went through the network together does so again.
-            self._file.keep(self._file.rows - self._file.rows % options.model.batch_size)
-        self.already = self._file.rows
-        """Photos that an interrupted run had done."""
+        self._stamps = Stamps(options.output, self._file.rows)
+        size, stay = options.model.batch_size, self._file.rows
+        if stay < self.total:  # Whole batches only: what went through the network together does so again.
+            stay -= stay % size
+        self.anew = self._compare(stay)
+        """What of an earlier run is done again."""
+        if stay < self._file.rows:
+            self._file.keep(stay)
+            self._stamps.keep(stay)
+        self.already = self._file.rows - sum(min(size, self._file.rows - size * one) for one in self.anew.batches)
+        """Photos that an earlier run had done, and that stay as they are."""
 
-    def rows(self) -> Iterator[Row]:
-        """A row for every photo, in order, each once it is in the output; those of an interrupted run first.
+    def _compare(self, stay: int) -> Anew:
+        """See which of the first `stay` rows there are failed, or are of photos that were replaced since.
 
         Raises:
-            OutputRefused: the photos are not those of the interrupted run.
+            OutputRefused: the photos are not those of the earlier run.
         """
-        sources = iter(self.sources)
-        with self._file as file:
-            for row in file.kept():
-                source = next(sources, None)
-                if source is None or printable(source.name) != row["path"]:
-                    raise OutputRefused(
-                        f"'{file.path}' was begun with other photos: it has '{row['path']}' where there is now "
-                        f"'{source.name if source else 'nothing'}'. Use another --output."
-                    )
-                yield row
-            for batch in self._classify(sources):
+        sources, batches, failed, replaced = iter(self.sources), set[int](), 0, 0
+        # Asking a store or a network disk takes a while for each photo, so several are asked at a time.
+        now = threaded_map(_with_stamp, islice(sources, self._file.rows), ASKED_AT_ONCE)
+        for number, (row, before) in enumerate(zip(self._file.kept(), self._stamps, strict=True)):
+            source, after = next(now, (None, UNKNOWN))
+            if source is None or printable(source.name) != row["path"]:
+                raise OutputRefused(
+                    f"'{self._file.path}' was begun with other photos: it has '{row['path']}' where there is now "
+                    f"'{source.name if source else 'nothing'}'. Use another --output."
+                )
+            has_failed, is_another = row["status"] != "ok", before not in (UNKNOWN, after)
+            if number < stay and (has_failed or is_another):
+                batches.add(number // self._options.model.batch_size)
+                failed += has_failed
+                replaced += not has_failed
+        return Anew(frozenset(batches), failed, replaced)
+
+    def rows(self) -> Iterator[Row]:
+        """A row for every photo, in order, each once it is safe; those of an earlier run that stay among them.
+
+        Raises:
+            OutputRefused: the output cannot be written.
+        """
+        size, had = self._options.model.batch_size, self._file.rows
+        sources = (
+            source for number, source in enumerate(self.sources) if number >= had or number // size in self.anew.batches
+        )
+        with closing(self._stamps) as stamps, self._file as file:
+            done = iter(self._classify(sources))
+            for number, kept in enumerate(in_parts(file.kept(), size)):
+                if number not in self.anew.batches:
+                    yield from kept
+                    continue
+                batch = next(done)
                 rows = [prediction.row(self._columns) for prediction in batch]
+                file.replace(number * size, rows)
+                stamps.write(number * size, (prediction.sample.stamp for prediction in batch))
+                yield from rows
+            for batch in done:
+                rows = [prediction.row(self._columns) for prediction in batch]
+                stamps.write(file.rows, (prediction.sample.stamp for prediction in batch))
                 file.write(rows)
                 yield from rows
 
@@ -157,6 +210,10 @@ class ClassifierOnAMachine:
     def __call__(self, sources: list[Source]) -> list[list[Prediction]]:
         """As `classify`."""
         return list(classify(sources, self._classifier, self._options))
+
+
+def _with_stamp(source: Source) -> tuple[Source, str]:
+    return source, stamp(source.path)
 
 
 def classify(sources: Iterable[Source], classifier: Engine, options: ClassifyOptions) -> Iterator[list[Prediction]]:

@@ -35,7 +35,9 @@ SHAPE = ("tap", "width", "growth", "depth", "stride", "hidden", "pooled", "rank"
 """What of `TrainOptions` makes a new module the module it is."""
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 MAX_PIXELS = 250_000_000
-"""Larger than any phone's photo (200 megapixels), small enough to decode in 1 GB."""
+"""Larger than any phone's photo (200 megapixels). To read one of so many takes 2.3 GB at most beside the file, for its
+pixels as decoded and as RGB; what decoders need themselves makes it 2.7 GB for AVIF and progressive JPEG, 4.2 GB for
+WebP and 5 GB for JPEG 2000 (measured: 9, 10.6, 16.6 and 19.4 bytes a pixel)."""
 
 
 def default_workers() -> int:

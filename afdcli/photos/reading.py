@@ -21,6 +21,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -150,12 +151,12 @@ def _decode(image: Image.Image, options: ReadOptions, least: int | None) -> Phot
     reduced = least is not None and image.draft(None, (2 * least, 2 * least)) is not None
     image.load()
     quality, exact = codecs.jpeg_quality(image.quantization) if hasattr(image, "quantization") else (None, None)
-    rgb = _to_rgb(image, image.info.get("icc_profile") if options.icc == "apply" else None)
     if stored in UPRIGHT:  # Pillow has turned a TIFF upright by now, asked or not.
-        rgb = rgb if options.exif == "apply" else rgb.transpose(AS_STORED.get(stored, UPRIGHT[stored]))
-    elif options.exif == "apply" and (orientation := _orientation(image)) in UPRIGHT:
-        rgb = rgb.transpose(UPRIGHT[orientation])
-        whole = whole[::-1] if orientation in SIDEWAYS else whole
+        turn = None if options.exif == "apply" else AS_STORED.get(stored, UPRIGHT[stored])
+    else:
+        turn = UPRIGHT.get(orientation := _orientation(image)) if options.exif == "apply" else None
+        whole = whole[::-1] if turn is not None and orientation in SIDEWAYS else whole
+    rgb = _to_rgb(image, image.info.get("icc_profile") if options.icc == "apply" else None, turn)
     return Photo(
         rgb, whole if reduced else rgb.size, "JPEG" if image.format == "MPO" else str(image.format), quality, exact
     )
@@ -168,10 +169,41 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """`image` in mode RGB, by the policies at the head of this file; in sRGB, if there is a `profile`."""
+TILE = 1024
+"""Side of the squares, in pixels, that an image is converted in: a few MB at a time, whatever the conversion takes."""
+
+
+def _to_rgb(image: Image.Image, profile: bytes | None, turn: Image.Transpose | None) -> Image.Image:
+    """`image` in mode RGB, by the policies at the head of this file; in sRGB, if there is a `profile`; and turned.
+
+    Beside `image` and what is given back, each of 4 bytes a pixel at most, it takes no memory worth mentioning.
+    """
     if image.mode == "F":
         raise UnreadableImage("floating-point pixels; convert it to 8 or 16 bits first")
+    if image.mode == "RGB" and turn is None and not image.has_transparency_data and not profile:
+        return image
+    width, height = image.size
+    sideways = turn in _ASIDE
+    rgb = Image.new("RGB", (height, width) if sideways else (width, height))
+    for top, left in product(range(0, height, TILE), range(0, width, TILE)):
+        right, bottom = min(left + TILE, width), min(top + TILE, height)
+        tile = _tile_to_rgb(image.crop((left, top, right, bottom)), profile)
+        rgb.info = tile.info
+        if turn is not None:
+            tile = tile.transpose(turn)
+        x = width - right if turn in _FROM_THE_RIGHT else left
+        y = height - bottom if turn in _FROM_THE_BOTTOM else top
+        rgb.paste(tile, (y, x) if sideways else (x, y))
+    return rgb
+
+
+_ASIDE: set[Image.Transpose | None] = {UPRIGHT[number] for number in SIDEWAYS}
+_FROM_THE_RIGHT = {UPRIGHT[number] for number in (2, 3, 7, 8)}
+_FROM_THE_BOTTOM = {UPRIGHT[number] for number in (3, 4, 6, 7)}
+"""The turns after which a tile lies as far from the left, or from the top, as before from the right or the bottom."""
+
+
+def _tile_to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if image.mode == "I" or image.mode.startswith("I;16"):
         levels = np.asarray(image).astype(np.int64).clip(0, 65535)
         if "transparency" in image.info:

@@ -110,6 +110,20 @@ def read(uri: str) -> bytes:
         raise UnreadableImage(f"cannot be read: {_words(error)}") from error
 
 
+def state(uri: str) -> str:
+    """What changes when the file at `uri` is replaced, as far as its store tells; empty if it tells nothing."""
+    try:
+        system, path = _open(uri)
+        facts = {name.lower().replace("_", ""): value for name, value in system.info(path).items()}
+    except Exception:  # That it cannot be asked is told by the one who reads it.
+        return ""
+    return " ".join(str(facts[name]) for name in _STATE if facts.get(name) is not None)
+
+
+_STATE = ("size", "etag", "mtime", "lastmodified", "updated", "created", "generation", "modificationtime")
+"""What stores call the size of a file, and the time or the number of what was written last."""
+
+
 def _open(uri: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs  # A tenth of a second, which those with files here need not wait for.
 

@@ -21,6 +21,7 @@ from afdcli.formats import codecs
 from afdcli.options import Compression, Degradation, EvaluateOptions, ReadOptions, TrainOptions
 from afdcli.photos.reading import Preprocessing, decode_rgb, read_file, read_rgb
 from afdcli.photos.sources import Source
+from afdcli.results.stamps import UNKNOWN, stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +39,21 @@ class Sample:
     quality_exact: bool | None = None
     pixels: np.ndarray | None = None
     """(H, W, 3) uint8 in [0, 255], what the network sees."""
+    stamp: str = UNKNOWN
+    """Of the file, from just before it was read."""
 
 
 def load_sample(source: Source, read: ReadOptions, preprocessing: Preprocessing, fast: bool = False) -> Sample:
     """Read and preprocess one source, `fast` as in `ClassifyOptions`; what goes wrong with it becomes its `error`."""
     if source.error:
         return Sample(source, source.error)
+    before = stamp(source.path)
     try:
         photo = read_rgb(source.path, read, preprocessing.short if fast else None)
         pixels = np.array(preprocessing(photo.image))  # a copy that may be written to, as torch wants
     except UnreadableImage as error:
-        return Sample(source, str(error))
-    return Sample(source, "", photo.format, *photo.size, photo.quality, photo.quality_exact, pixels)
+        return Sample(source, str(error), stamp=before)
+    return Sample(source, "", photo.format, *photo.size, photo.quality, photo.quality_exact, pixels, before)
 
 
 def decode_only(source: Source, read: ReadOptions) -> None:

@@ -28,6 +28,8 @@ ROWS = (".csv", ".jsonl", ".parquet")
 """How files end that have a record beside them."""
 PARTIAL = ".partial"
 """What is added to the name of a Parquet file for the rows that gather beside it."""
+STAMPS, CHANGES = ".stamps", ".changes"
+"""The same for what the photos were, and for rows that wait for their places: see `stamps` and `changes`."""
 
 
 def record(program: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +109,8 @@ def check_may_write(
         _check_own(path, program, inputs, bool(resume))
     for path in paths:
         _check_writable(path)
-    results = [path for path in existing if path.suffix != ".json"]  # A record alone keeps nothing of worth.
+    # A record alone, and what goes with rows, keep nothing of worth.
+    results = [path for path in existing if path.suffix not in (".json", STAMPS, CHANGES)]
     if not results or overwrite or resume:
         return
     if any((found := read_record(path)) and not found.get("complete") for path in paths):
@@ -147,7 +150,7 @@ def _maker(path: Path, resume: bool) -> str | None:
     if ending == ".json":
         found = _parse(path)
         return None if found is None else str(found["program"])
-    if ending == PARTIAL:
+    if ending in (PARTIAL, STAMPS, CHANGES):
         found = read_record(path.with_suffix(""))
         return None if found is None else str(found["program"])
     if ending in ROWS:

@@ -20,9 +20,11 @@ from typing import Any, BinaryIO
 
 from afdcli import atomic
 from afdcli.errors import OutputRefused
+from afdcli.results.changes import Changes, changes_path
 from afdcli.results.record import PARTIAL, check_may_write, digest, record_path, write_record
 from afdcli.results.record import read_record as read_record  # as names of this module too
 from afdcli.results.record import record as record
+from afdcli.results.stamps import stamps_path
 
 Row = Mapping[str, Any]
 """A value for each column: text, a whole number, a number, a truth value, or None."""
@@ -32,12 +34,22 @@ Columns = Mapping[str, type]
 
 def files_of(path: Path) -> list[Path]:
     """All files that the result at `path` is made of, whether they are there now or not."""
-    return list(dict.fromkeys((path, _journal_path(path), record_path(path))))
+    return list(dict.fromkeys((path, _journal_path(path), record_path(path), stamps_path(path), changes_path(path))))
 
 
 def _journal_path(path: Path) -> Path:
     """Where the rows of the result at `path` gather: in itself, if its format can grow."""
     return path.with_name(path.name + PARTIAL) if path.suffix.lower() == ".parquet" else path
+
+
+def _no_room(path: Path, error: OSError) -> OutputRefused:
+    return OutputRefused(
+        f"'{path}' cannot be written: {error.strerror}. What it holds is right: mend that, and --resume."
+    )
+
+
+def _foreign(path: Path) -> OutputRefused:
+    return OutputRefused(f"'{path}' was changed by another program. Choose another name, or delete it.")
 
 
 class ResultFile:
@@ -75,6 +87,7 @@ class ResultFile:
         self._parquet = path.suffix.lower() == ".parquet"
         self._journal = _journal_path(path)
         self._format: _Format = _Csv(columns) if path.suffix.lower() == ".csv" else _JsonLines()
+        self._changes = Changes(path)
         if self._parquet:
             _require_pyarrow()
         program = content["program"]
@@ -99,26 +112,29 @@ class ResultFile:
     def _begin(self, goes_on: bool) -> FileIO:
         if not goes_on:
             # The old rows go before the new record comes: they must never pass for rows of this run.
-            self.path.unlink(missing_ok=True)
+            for file in (self.path, changes_path(self.path), stamps_path(self.path)):
+                file.unlink(missing_ok=True)
             self._write_record(complete=False)
             self._journal.write_bytes(self._format.head)
         elif self._parquet and not self._journal.exists():
             self._journal.write_bytes(b"".join(map(self._format.encode, _read_parquet(self.path))))
-        file = self._open()
+        rows = self._open()
         self._write_record(complete=False)
-        return file
+        return rows
 
     def _write_record(self, *, complete: bool) -> None:
         write_record(self.path, {**self._content, "complete": complete})
 
     def _open(self) -> FileIO:
         """The file with its complete rows, at its end, after cutting off what a killed run left half written."""
-        file = self._journal.open("r+b", buffering=0)
         head = self._format.head
-        begin = file.read(len(head))
+        with self._journal.open("rb") as begun:
+            begin = begun.read(len(head))
         if not head.startswith(begin):
-            raise OutputRefused(f"'{self.path}' was changed by another program. Choose another name, or delete it.")
-        file.write(head[len(begin) :])
+            raise _foreign(self.path)
+        self._apply_changes()  # of a run that was killed before it did
+        file = self._journal.open("r+b", buffering=0)
+        file.write(head)
         self._end = len(head)
         self._count()
         self._cut(file)
@@ -140,13 +156,19 @@ class ResultFile:
             yield from self._format.split(file)
 
     def kept(self, snapshot: Path | None = None) -> Iterator[Row]:
-        """The rows in the file now, in order; their values may be text.
+        """The rows in the file now, in order, as they were written; those changed by `replace` as they were before.
 
         With `snapshot`, they are read from a copy made there, and so do not change when `keep` cuts the file.
         """
         if snapshot is not None:
             shutil.copyfile(self._journal, snapshot)
-        return map(self._format.decode, islice(self._records(snapshot or self._journal), self.rows))
+        return map(self._decode, islice(self._records(snapshot or self._journal), self.rows))
+
+    def _decode(self, record: bytes) -> Row:
+        try:
+            return self._format.decode(record)
+        except ValueError:
+            raise _foreign(self.path) from None
 
     def keep(self, rows: int) -> None:
         """Cut the file after its first `rows` rows."""
@@ -167,11 +189,25 @@ class ResultFile:
                 data = data[self._file.write(data) :]
         except OSError as error:
             self._cut(self._file)
-            raise OutputRefused(
-                f"'{self.path}' cannot be written: {error.strerror}. What it holds is right: mend that, and --resume."
-            ) from None
+            raise _no_room(self.path, error) from None
         self._end += sum(map(len, encoded))
         self.rows += len(encoded)
+
+    def replace(self, first: int, rows: Iterable[Row]) -> None:
+        """Have `rows` stand for those in the file from number `first` on (from 0): each time after those before.
+
+        They are safe when this returns, in a file beside, and get their place on leaving, or else with `resume`.
+
+        Raises:
+            OutputRefused: there is no room. None of `rows` counts.
+        """
+        try:
+            self._changes.add(first, map(self._format.encode, rows))
+        except OSError as error:
+            raise _no_room(self.path, error) from None
+
+    def _apply_changes(self) -> None:
+        self._changes.apply(self._journal, self._format.head, self._records(self._journal))
 
     def __enter__(self) -> ResultFile:
         return self
@@ -183,6 +219,7 @@ class ResultFile:
             self._cut(self._file)  # ... or in the middle of a row.
         finally:
             self._file.close()
+        self._apply_changes()
         if self._parquet:
             rows = map(self._format.decode, self._records(self._journal))
             _write_parquet(self.path, self._columns, rows)
@@ -213,16 +250,17 @@ class _Csv:
     """RFC 4180 with plain line ends. Truth values are `true` and `false`, None is empty."""
 
     def __init__(self, columns: Columns) -> None:
-        self._names = tuple(columns)
-        self.head = self._line(self._names)
+        self._columns = columns
+        self.head = self._line(columns)
 
     def encode(self, row: Row) -> bytes:
-        values = (row[name] for name in self._names)
+        values = (row[name] for name in self._columns)
         return self._line(str(value).lower() if isinstance(value, bool) else value for value in values)
 
     def decode(self, record: bytes) -> Row:
         (values,) = csv.reader(io.StringIO(record.decode(), newline=""))
-        return dict(zip(self._names, values, strict=True))
+        pairs = zip(self._columns.items(), values, strict=True)
+        return {name: self._value(text, kind) for (name, kind), text in pairs}
 
     def split(self, file: BinaryIO) -> Iterator[bytes]:
         """The complete records from here on. A line end inside quotes is no end: there the quotes so far are odd."""
@@ -232,6 +270,13 @@ class _Csv:
             if line.endswith(b"\n") and record.count(b'"') % 2 == 0:
                 yield record
                 record = b""
+
+    @staticmethod
+    def _value(text: str, kind: type) -> Any:
+        """What was written as `text`. An empty one is None: no column has texts that may be empty."""
+        if text == "":
+            return None
+        return {"true": True, "false": False}.get(text, text) if kind is bool else kind(text)
 
     @staticmethod
     def _line(values: Iterable[Any]) -> bytes:

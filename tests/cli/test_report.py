@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from afdcli.cli import report
+from afdcli.commands.classify import Anew
 from afdcli.errors import WrongUse
 from afdcli.options import ClassifyOptions
 
@@ -125,19 +126,20 @@ def a_classifier(method):
     return SimpleNamespace(engine="openvino", about=SimpleNamespace(backbone="some_backbone", method=method))
 
 
-def test_a_summary_takes_rows_of_an_earlier_run_whose_values_are_text(capsys):
+def test_a_summary_says_what_was_classified_and_what_was_done_anew(capsys):
     summary = report.ClassifySummary(ClassifyOptions(("photos",)), 3)
     row = {"path": "a.jpg", "status": "ok", "quality": 75, "label_1": "tabby, tabby cat", "prob_1": 0.5}
     summary.add(row)
-    summary.add({**row, "path": "b.png", "quality": "", "prob_1": "0.25"})
-    summary.add({**row, "path": "c.jpg", "quality": "25", "status": "error"})
-    summary.show(a_classifier("afd"), 1.5)
+    summary.add({**row, "path": "b.png", "quality": None, "prob_1": 0.25})
+    summary.add({**row, "path": "c.jpg", "quality": 25, "status": "error"})
+    summary.show(a_classifier("afd"), 1.5, Anew(frozenset({0}), 1, 2))
     shown = capsys.readouterr().out
     assert "2 of 3 photos in 1.5 s" in shown
     assert "some_backbone, with a de-drifting module" in shown and "openvino" in shown
     assert "quality 25 to 75" in shown
     assert "(could not be read)" in shown
     assert "0.25" in shown
+    assert "1 had failed, 2 were replaced since" in shown
     assert "tabby cat" not in shown
 
 
@@ -145,10 +147,11 @@ def test_a_summary_of_many_photos_shows_none_of_them(capsys):
     summary = report.ClassifySummary(ClassifyOptions(("photos",)), 1000)
     for number in range(1000):
         summary.add({"path": f"{number}.jpg", "status": "ok", "quality": None, "label_1": "tabby", "prob_1": 0.5})
-    summary.show(a_classifier("none"), 10)
+    summary.show(a_classifier("none"), 10, Anew(frozenset(), 0, 0))
     shown = capsys.readouterr().out
     assert "1,000 of 1,000 photos" in shown
     assert "some_backbone, no de-drifting module" in shown
+    assert "anew" not in shown
     assert "tabby" not in shown
 
 
