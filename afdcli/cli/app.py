@@ -86,7 +86,7 @@ def _recipe_flag(field: str, text: str, panel: str) -> Any:
 
 
 def main() -> None:
-    """The `afd` command. A refusal ends it with a sentence and exit code 2."""
+    """The `afd` command. A refusal ends it with a sentence and its exit code, mostly 2."""
     warnings.simplefilter("ignore")  # Libraries' warnings are for programmers. What a user must know is said by afd.
     logging.disable(logging.WARNING)
     try:
@@ -506,6 +506,7 @@ def explain(
 def _explain(options: ExplainOptions) -> None:
     from afdcli.cli import report
     from afdcli.commands import explain
+    from afdcli.naming import visible
     from afdcli.results import figures
 
     if options.statistics:
@@ -515,7 +516,7 @@ def _explain(options: ExplainOptions) -> None:
         figures.drift_statistics(points, options.output)
     else:
         figures.explanation(explain.explain(options), options.output)
-    report.out.print(f"The picture is {options.output}.", markup=False)
+    report.out.print(f"The picture is {visible(str(options.output))}.", markup=False)
 
 
 def _levels(texts: list[str], subsampling: str = Compression.subsampling) -> list[Compression]:

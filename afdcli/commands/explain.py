@@ -48,7 +48,7 @@ def explain(options: ExplainOptions) -> Explanation:
 
     Raises:
         WrongUse: there is no module for the backbone.
-        UnreadableImage: the photo cannot be read.
+        UnreadableImage: the photo cannot be read, or not be compressed.
         OutputRefused: the output cannot be written.
     """
     check_writable(options.output)
@@ -60,7 +60,10 @@ def explain(options: ExplainOptions) -> Explanation:
         raise UnreadableImage(f"'{options.photo}' cannot be read: {error}.") from None
     photo, compressed = preprocessing(image), None
     if options.compression is not None:
-        compressed = preprocessing(codecs.decode(codecs.encode(image, options.compression)))
+        try:
+            compressed = preprocessing(codecs.decode(codecs.encode(image, options.compression)))
+        except UnreadableImage as error:
+            raise UnreadableImage(f"'{options.photo}' cannot be compressed: {error}. Try another codec.") from None
     with torch.inference_mode():
         images = classifier.images(np.stack([np.asarray(view) for view in (photo, compressed) if view is not None]))
         features = classifier.features(images)
@@ -90,7 +93,7 @@ def explain(options: ExplainOptions) -> Explanation:
 def drift_statistics(options: ExplainOptions, levels: Sequence[Compression]) -> Iterator[dict[str, float]]:
     """For each photo below `options.photo` and each level, compressed as the network sees it: its `quality`, and the
     mean angles in degrees between it and the original, of the DCT coefficients of their blocks and of their features at
-    the tap (AFD, figure 4). Photos that cannot be read are passed over.
+    the tap (AFD, figure 4). Photos that cannot be read or compressed are passed over.
 
     Raises:
         WrongUse: there is no module for the backbone, which says where the tap is.
@@ -101,9 +104,9 @@ def drift_statistics(options: ExplainOptions, levels: Sequence[Compression]) -> 
     for source in find_images(expand_inputs([str(options.photo)])):
         try:
             photo = classifier.backbone.preprocessing(read_rgb(source.path, options.read).image)
+            damaged = [codecs.decode(codecs.encode(photo, level)) for level in levels]
         except UnreadableImage:
             continue
-        damaged = [codecs.decode(codecs.encode(photo, level)) for level in levels]
         with torch.inference_mode():
             images = classifier.images(np.stack([np.asarray(view) for view in (photo, *damaged)]))
             features, coefficients = classifier.features(images), dct.to(images.device)(images)

@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from afdcli.errors import BadCheckpoint
+from afdcli.finite import check_finite
 from afdcli.methods import METHODS
 from afdcli.methods.remedy import Remedy
 from afdcli.models.backbones import Backbone
@@ -72,7 +73,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
     Raises:
         ForeignCheckpoint: it is not ours.
-        BadCheckpoint: it is not there, truncated, or its tensors are not those of its config.
+        BadCheckpoint: it is not there, truncated, its tensors are not those of its config, or have NaN or infinity.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -92,6 +93,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         checkpoint = Checkpoint(module.eval(), metadata["tap"], metadata["backbone"], metadata["fingerprint"], changed)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BadCheckpoint(f"'{path}' was changed or is damaged: {str(error).splitlines()[0]}") from None
+    check_finite({**module.state_dict(), **{CHANGED + name: value for name, value in changed.items()}}, path)
     if checkpoint.tap not in TAPS:
         raise BadCheckpoint(f"'{path}' is for a tap '{checkpoint.tap}' that this version does not know.")
     return checkpoint

@@ -87,7 +87,7 @@ def rows_of(path):
 @pytest.mark.parametrize("command", [(), ("classify",), ("evaluate",), ("degrade",), ("train",), ("explain",)])
 def test_help_imports_nothing_heavy(command):
     code = (
-        "import sys\nfrom afdcli.cli.app import main\n"
+        "import sys\nfrom afdcli.cli import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
         "heavy = {'torch', 'timm', 'PIL', 'numpy', 'scipy', 'matplotlib', 'pyarrow', 'torchvision'}\n"
         "print(sorted(heavy & sys.modules.keys()))"

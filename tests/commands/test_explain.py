@@ -7,6 +7,7 @@ from PIL import Image
 
 from afdcli.commands.explain import drift_statistics, explain, feature_angle
 from afdcli.errors import UnreadableImage, WrongUse
+from afdcli.formats import codecs
 from afdcli.options import Compression, ExplainOptions, ModelOptions
 from afdcli.results import figures
 
@@ -72,3 +73,15 @@ def test_statistics_have_a_point_for_each_photo_and_level(options, tmp_path):
         assert points[0][angle] < points[1][angle] and points[2][angle] < points[3][angle]
     figures.drift_statistics(points, options.output)
     assert Image.open(options.output).size == (900, 750)
+
+
+@pytest.mark.parametrize("function", ["encode", "decode"])
+def test_a_codec_that_fails_is_a_refusal_or_a_photo_less(options, tmp_path, monkeypatch, function):
+    def failing(*_):
+        raise UnreadableImage("the codec has failed")
+
+    monkeypatch.setattr(codecs, function, failing)
+    with pytest.raises(UnreadableImage, match=r"0\.png' cannot be compressed: the codec has failed"):
+        explain(replace(options, compression=Compression("avif", 20)))
+    levels = (Compression("jpeg", 90),)
+    assert list(drift_statistics(replace(options, photo=tmp_path / "photos"), levels)) == []

@@ -235,8 +235,7 @@ def test_the_first_inferences_may_meet(options, cache):
     load_engine(options)
     (network,) = cache.glob("*/network.xml")
     code = (
-        "import threading, time\nimport numpy as np\nfrom pathlib import Path\n"
-        "from afdcli.formats.exports import FORMATS\n"
+        "import threading, time\nimport numpy as np\nfrom pathlib import Path\nfrom afdcli.runtimes import FORMATS\n"
         f"run = FORMATS['openvino'].load(Path({str(network)!r}), 'float32')\n"
         "threading.setprofile(lambda frame, event, argument: time.sleep(0) if event == 'c_call' else None)\n"
         "pixels = np.zeros((1, 160, 160, 3), np.uint8)\n"
