@@ -2,7 +2,10 @@
 
 
 class AfdError(Exception):
-    """Any refusal. One that reaches the command line ends the command with exit code 2."""
+    """Any refusal. One that reaches the command line ends the command with its `exit_code`."""
+
+    exit_code = 2
+    """Nothing was done."""
 
 
 class WrongUse(AfdError):
@@ -39,3 +42,9 @@ class UnsupportedBackbone(AfdError):
 
 class NotTheSame(AfdError):
     """An exported file would not give what the classifier gives."""
+
+
+class TrainingStopped(AfdError):
+    """Training cannot go on, or has no module to show for it. What was good is kept."""
+
+    exit_code = 3

@@ -88,7 +88,7 @@ def _recipe_flag(field: str, text: str, panel: str) -> Any:
 
 
 def main() -> None:
-    """The `afd` command. A refusal ends it with a sentence and exit code 2."""
+    """The `afd` command. A refusal ends it with a sentence and its exit code, mostly 2."""
     warnings.simplefilter("ignore")  # Libraries' warnings are for programmers. What a user must know is said by afd.
     logging.disable(logging.WARNING)
     try:
@@ -112,9 +112,9 @@ def _run() -> Any:
 
 
 def _confirm(question: str) -> bool:
-    from afdcli.cli import report
+    from afdcli.results.naming import visible
 
-    return typer.confirm(report.visible(question), err=True)
+    return typer.confirm(visible(question), err=True)
 
 
 @app.command()
@@ -543,6 +543,7 @@ def _explain(options: ExplainOptions) -> None:
     from afdcli.cli import report
     from afdcli.commands import explain
     from afdcli.results import figures
+    from afdcli.results.naming import visible
 
     if options.statistics:
         points = list(explain.drift_statistics(options, IMAGENET_C))
@@ -551,7 +552,7 @@ def _explain(options: ExplainOptions) -> None:
         figures.drift_statistics(points, options.output)
     else:
         figures.explanation(explain.explain(options), options.output)
-    report.out.print(f"The picture is {options.output}.", markup=False)
+    report.out.print(f"The picture is {visible(str(options.output))}.", markup=False)
 
 
 def _levels(texts: list[str], subsampling: str = Compression.subsampling) -> list[Compression]:

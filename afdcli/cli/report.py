@@ -20,7 +20,8 @@ from rich.text import Text
 
 from afdcli.errors import AfdError
 from afdcli.options import ClassifyOptions, DegradeOptions
-from afdcli.photos.sources import Sources, printable
+from afdcli.photos.sources import Sources
+from afdcli.results.naming import visible
 from afdcli.results.rowfile import Row
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from afdcli.commands.fuse import Fused
     from afdcli.engines.loading import Engine
 
-ALL_READ, SOME_FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
-"""The exit codes: every input was read; some were not, see the rows; nothing was done; Ctrl-C."""
+ALL_READ, SOME_FAILED, REFUSED, INTERRUPTED = 0, 1, AfdError.exit_code, 130
+"""The exit codes: every input was read; some were not, see the rows; nothing was done (an `AfdError` may have its own);
+Ctrl-C."""
 
 PLAIN_INTERVAL = 10.0
 """Seconds between the lines that stand for a progress bar where there is no terminal."""
@@ -43,13 +45,8 @@ ROWS_SHOWN = 20
 
 # Lines are never wrapped to an invented width: in a pipe, one sentence stays one line.
 WIDTH_IN_A_PIPE = 160
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE)
-err = Console(highlight=False, soft_wrap=True, stderr=True)
-
-
-def visible(name: str) -> str:
-    r"""`name` on one line of a terminal: control characters, which could move the cursor, show as `\n`, `\x1b`."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in printable(name))
+out = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE)
+err = Console(highlight=False, emoji=False, soft_wrap=True, stderr=True)
 
 
 def refuse(error: Exception) -> int:
@@ -58,8 +55,8 @@ def refuse(error: Exception) -> int:
     if not isinstance(error, AfdError):  # a usage error, from the parser of the command line
         usage: Any = error
         sentence = f"{usage.format_message().rstrip('.')}. See: {usage.ctx.command_path} --help"
-    err.print(Text.assemble(("afd: ", "bold red"), sentence))
-    return REFUSED
+    err.print(Text.assemble(("afd: ", "bold red"), visible(sentence)))
+    return error.exit_code if isinstance(error, AfdError) else REFUSED
 
 
 class Tracker:
@@ -139,13 +136,13 @@ class Tracker:
         for name, error in self._failures:
             err.print(Text.assemble(f"  {visible(name):{width}}  ", (visible(error), "red")))
         if self.failed > FAILURES_SHOWN:
-            err.print(f"  and {self.failed - FAILURES_SHOWN:,} more. {where}", markup=False)
+            err.print(f"  and {self.failed - FAILURES_SHOWN:,} more. {visible(where)}", markup=False)
         return SOME_FAILED
 
 
 def stopped(tracker: Tracker, advice: str) -> int:
     """Say how far it came before Ctrl-C; returns the exit code."""
-    err.print(f"Stopped after {tracker.done:,} {tracker.noun}. {advice}", markup=False)
+    err.print(f"Stopped after {tracker.done:,} {tracker.noun}. {visible(advice)}", markup=False)
     return INTERRUPTED
 
 
@@ -249,7 +246,7 @@ def show_rates(rates: Iterable[Rate]) -> None:
 
 def show_exported(exported: Exported) -> None:
     """Say what was written, and how near it is."""
-    written = f"{' and '.join(map(str, exported.files))}: {exported.size / 1e6:.1f} MB."
+    written = f"{' and '.join(visible(str(file)) for file in exported.files)}: {exported.size / 1e6:.1f} MB."
     out.print(
         f"{written} {exported.same_class} of {exported.photos} photos get the same class as in torch; "
         f"the largest difference between probabilities is {exported.difference:.1e}.",
@@ -275,14 +272,16 @@ def show_accuracies(rows: Sequence[Row], output: Path) -> None:
         cells.append([*cell, f"{row['agreement']:.1f}", f"{row['bytes_per_pixel']:.3f}"])
     table([*heads, "agreement %", "bytes a pixel"], cells, left=2)
     unlabelled = "" if labelled else " No folder is named like a class, so only agreement could be measured."
-    out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}. Rows are in {output}.{unlabelled}", markup=False)
+    where = visible(str(output))
+    out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}. Rows are in {where}.{unlabelled}", markup=False)
 
 
 def show_copies(options: DegradeOptions, tracker: Tracker) -> None:
     """Say what `afd degrade` made, and where it is."""
     names = ", ".join(degradation.name for degradation in options.degradations)
+    where = visible(str(options.destination))
     out.print(
-        f"{tracker.done - tracker.failed:,} photos are in {options.destination} as {names}, with a manifest for each.",
+        f"{tracker.done - tracker.failed:,} photos are in {where} as {names}, with a manifest for each.",
         markup=False,
     )
 

@@ -26,6 +26,7 @@ from afdcli.photos.labels import labels_of
 from afdcli.photos.samples import Case, Damaged, Level, damage
 from afdcli.photos.sources import Sources
 from afdcli.results.copies import read_copies
+from afdcli.results.naming import in_markdown, told_apart
 from afdcli.results.record import check_may_write, record
 from afdcli.results.rowfile import ResultFile, Row, files_of
 
@@ -264,7 +265,9 @@ def markdown(rows: Sequence[Row], milliseconds: Mapping[str, float]) -> str:
     by_name = {name: [row for row in rows if row["weights"] == name] for name in names}
     labelled = rows[0]["top1"] is not None
     figure = "top1" if labelled else "agreement"
-    lines = [["top-1, %" if labelled else "agreement, %", *(Path(name).stem for name in names)]]
+    lines = [
+        ["top-1, %" if labelled else "agreement, %", *(in_markdown(shown) for shown in told_apart(names).values())]
+    ]
     for level in zip(*by_name.values(), strict=True):
         row = level[0]
         passes = f", {row['passes']} passes" if row["passes"] > 1 else ""
@@ -283,7 +286,7 @@ def markdown(rows: Sequence[Row], milliseconds: Mapping[str, float]) -> str:
         lines.append([title, *(f"{by_name[name][0][column]:,}" for name in names)])
     lines.append(["milliseconds an image", *(f"{milliseconds[name]:.1f}" for name in names)])
     lines.insert(1, ["---"] * len(lines[0]))
-    head = f"{rows[0]['backbone']}, {rows[0]['images']:,} photos, {rows[0]['order']}.\n\n"
+    head = f"{in_markdown(rows[0]['backbone'])}, {rows[0]['images']:,} photos, {rows[0]['order']}.\n\n"
     return head + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

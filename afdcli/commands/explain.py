@@ -94,7 +94,7 @@ def explain(options: ExplainOptions) -> Explanation:
 def drift_statistics(options: ExplainOptions, levels: Sequence[Compression]) -> Iterator[dict[str, float]]:
     """For each photo below `options.photo` and each level, compressed as the network sees it: its `quality`, and the
     mean angles in degrees between it and the original, of the DCT coefficients of their blocks and of their features at
-    the tap (AFD, figure 4). Photos that cannot be read are passed over.
+    the tap (AFD, figure 4). Photos that cannot be read or compressed are passed over.
 
     Raises:
         WrongUse: there is no module for the backbone, which says where the tap is.

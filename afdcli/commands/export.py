@@ -78,7 +78,7 @@ def export(options: ExportOptions) -> Exported:
             expected = logits.softmax(1).numpy()
             found = run([pixels, quality][: 1 + uses_quality])[0]
             same += int(found.argmax() == expected.argmax())
-            difference = max(difference, float(np.abs(found - expected).max()))
+            difference = float(np.maximum(difference, np.abs(found - expected).max()))  # max() would lose NaN
         if not (difference <= TOLERANCE and same >= SAME_CLASS * len(photos)):
             raise NotTheSame(
                 f"As {options.format}, {len(photos) - same} of {len(photos)} photos get another class, and "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from afdcli.errors import BadCheckpoint, WrongUse
@@ -63,10 +64,10 @@ def fuse(options: FuseOptions) -> Fused:
             images = classifier.images(photo.pixels[None])
             features = classifier.features(images)
             before, after = module.mend(features, images)[0], folded.mend(features, images)[0]
-            difference = max(difference, float((before - after).abs().max()))
+            difference = float(np.maximum(difference, float((before - after).abs().max())))  # max() would lose NaN
             largest = max(largest, float(before.abs().max()))
         fused = Fused(
-            difference / largest,
+            difference / largest if largest else difference,
             (classifier.added_parameters(), after_folding.added_parameters()),
             (classifier.added_macs(), after_folding.added_macs()),
             len(photos),

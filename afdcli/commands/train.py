@@ -19,33 +19,28 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from afdcli.errors import BadCheckpoint, UnreadableImage, WrongUse
-from afdcli.formats import codecs
+from afdcli.errors import BadCheckpoint, TrainingStopped, WrongUse
 from afdcli.machines.processes import ordered_map
 from afdcli.methods import METHODS
-from afdcli.methods.remedy import Batch, Remedy, divergence
+from afdcli.methods.remedy import Batch, Remedy
 from afdcli.models.backbones import default_tap, load_backbone, split
 from afdcli.models.checkpoint import Checkpoint, check_backbone, load_checkpoint, save_checkpoint, write_tensors
 from afdcli.models.classifier import DedriftedClassifier, find_weights, pick_device
-from afdcli.options import IMAGENET_C, TrainOptions
+from afdcli.models.finite import check_finite, not_finite
+from afdcli.options import TrainOptions
 from afdcli.photos.labels import labels_of
-from afdcli.photos.reading import read_rgb
 from afdcli.photos.samples import Pair, make_pair
 from afdcli.photos.sources import Sources
 from afdcli.results.marks import PROGRAM_KEY
-from afdcli.results.record import check_may_write, record
+from afdcli.results.record import check_may_write, read_record, record, write_record
 from afdcli.results.rowfile import ResultFile, files_of
 from afdcli.training.peers import Peers
+from afdcli.training.validation import VALIDATION, hold_out, validate
 
 PROGRAM = "afd train"
-HELD_OUT = 10
-"""One photo in so many, or fewer, is never trained on: it validates."""
-MOST_HELD_OUT = 128
-"""Validation takes a second for ten photos."""
 EMA_DECAY = 0.999
 WEIGHT_DECAY = 0.01
 BACKBONE_RATE = 0.1
@@ -63,15 +58,6 @@ LOSSES = {
     "pixel": "squared error of the restored image, in thousandths",
     "quality": "error of the estimated quality factor, of 1",
 }
-VALIDATION = {
-    "agreement": "percent of damaged photos that get the class of their original, with the module",
-    "agreement_without": "the same without it",
-    "clean": "percent of undamaged photos that keep their class, with the module",
-    "angle": "degrees between the features of damaged photos and of their originals at the tap, with the module",
-    "angle_without": "the same without it",
-    "divergence": "nats from the original's prediction, damaged and undamaged, with the module: the best has the least",
-    "divergence_without": "the same without it",
-}
 LOG_COLUMNS = {"step": int, **dict.fromkeys((*LOSSES, *VALIDATION), float)}
 
 
@@ -84,7 +70,7 @@ class Step:
     losses: dict[str, float]
     """See `LOSSES`."""
     validation: dict[str, float] | None = None
-    """Every now and then, over the photos held out: see `VALIDATION`."""
+    """Every now and then, over the photos held out: see `validation.VALIDATION`."""
 
 
 class Training:
@@ -94,7 +80,7 @@ class Training:
         """Find the photos, load the backbone, and build the module, or load what an interrupted run left.
 
         Raises:
-            WrongUse: there are too few photos, or no such module to go on from.
+            WrongUse: there are too few photos that can be read, or no such module to go on from.
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone` and `split`.
             OutputRefused: an output cannot be written or replaced, or is that of an interrupted run.
             BadCheckpoint: there is nothing to resume, or it was begun with other options; or the module to go on from
@@ -120,10 +106,8 @@ class Training:
         photos = [source.path for source in sources]
         if len(photos) < 2:
             raise WrongUse(f"Training needs at least two photos, and there are {len(photos)}.")
-        every = max(HELD_OUT, math.ceil(len(photos) / MOST_HELD_OUT))
-        self._photos = tuple(path for index, path in enumerate(photos) if index % every)
-        self._held_out = tuple(path for index, path in enumerate(photos) if index % every == 0)
         self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint)
+        self._photos, self._held_out = hold_out(photos, options.read, self.backbone.preprocessing.short)
         self._labels: dict[str, int] = {}
         if options.labels:
             classes = labels_of(sources, self.backbone.labels)
@@ -187,7 +171,12 @@ class Training:
         return network.to(pick_device(self._options.model.device)).to(memory_format=torch.channels_last)
 
     def steps(self) -> Iterator[Step]:
-        """Train; each step is yielded when it is in the log. After a validation all files are up to date."""
+        """Train; each step is yielded when it is in the log. After a validation all files are up to date.
+
+        Raises:
+            TrainingStopped: the loss or the weights are no numbers any more, photos have gone, or there is no module at
+                the end. What is kept are the last good state and modules.
+        """
         if self._log is None:
             yield from self._steps()
             return
@@ -199,6 +188,7 @@ class Training:
                     [{**dict.fromkeys(LOG_COLUMNS), "step": step.number, **step.losses, **(step.validation or {})}]
                 )
                 yield step
+            self._check_output()
 
     def _steps(self) -> Iterator[Step]:
         options, peers = self._options, self._peers
@@ -216,17 +206,16 @@ class Training:
         while batch := list(islice(pairs, batch_size)):
             pairs_read = [pair for pair in batch if pair is not None]
             if not pairs_read:
-                raise WrongUse(f"None of {batch_size} photos in a row could be read. Look at them with: afd classify")
+                sentence = f"None of {batch_size} photos in a row could be read. Look at them with: afd classify."
+                raise self._stopped(sentence, "")
             losses = self._step(pairs_read)
             self.done += 1
+            broken = next((name for name, loss in losses.items() if not math.isfinite(loss)), None)
+            if broken is not None:
+                raise self._diverged(broken)
             validation = None
             if self.leads and (self.done % options.validate_every == 0 or self.done == options.steps):
-                validation = self._validate()
-                save_checkpoint(self._checkpoint(), self._last_path())
-                if validation["divergence"] < self._best:
-                    self._best = validation["divergence"]
-                    save_checkpoint(self._checkpoint(), options.output)
-                self._save_state()
+                validation = self._keep()
             yield Step(self.done, losses, validation)
 
     def _draws(self, start: int, stop: int) -> Iterator[tuple[int, str]]:
@@ -271,33 +260,41 @@ class Training:
                 averages[name].lerp_(parameter, 1 - decay)
         return {name: loss.item() for name, loss in losses.items()}
 
-    @torch.inference_mode()
-    def _validate(self) -> dict[str, float]:
-        """See `Step.validation`."""
-        options, preprocessing = self._options, self.backbone.preprocessing
-        totals: dict[str, list[float]] = {name: [] for name in VALIDATION}
-        qualities = torch.tensor([100.0, *(2 * [float(level.quality) for level in IMAGENET_C])])
-        qualities = qualities.to(self._teacher.mean.device)
-        for path in self._held_out:
-            try:
-                photo = read_rgb(path, options.read).image
-                crop = preprocessing(photo)
-                damaged = [codecs.decode(codecs.encode(crop, level)) for level in IMAGENET_C]
-                damaged += [preprocessing(codecs.decode(codecs.encode(photo, level))) for level in IMAGENET_C]
-            except UnreadableImage:
-                continue
-            images = self._teacher.images(np.stack([np.asarray(image) for image in (crop, *damaged)]))
-            without, with_module = self._teacher.outputs(images), self._average.outputs(images, qualities)
-            plain, logits = without.logits, with_module.logits
-            same = logits.argmax(1) == plain[0].argmax()
-            totals["agreement"].append(100 * float(same[1:].float().mean()))
-            totals["agreement_without"].append(100 * float((plain.argmax(1) == plain[0].argmax())[1:].float().mean()))
-            totals["clean"].append(100 * float(same[0]))
-            totals["angle"].append(_angle(with_module.features[1:], without.features[:1]))
-            totals["angle_without"].append(_angle(without.features[1:], without.features[:1]))
-            totals["divergence"].append(float(divergence(logits, plain[:1].expand_as(logits))))
-            totals["divergence_without"].append(float(divergence(plain, plain[:1].expand_as(plain))))
-        return {name: float(np.mean(values)) for name, values in totals.items()}
+    def _keep(self) -> dict[str, float]:
+        """Validate, and write the last module, the best one and the state; returns what was measured."""
+        output = self._options.output
+        validation = validate(self._held_out, self._teacher, self._average, self._options.read)
+        if validation is None:
+            raise self._stopped(f"Not one of the {len(self._held_out)} photos held out can be read any more.", "")
+        broken = not_finite({**self._state(), "divergence": torch.tensor(validation["divergence"])})
+        if broken is not None:
+            raise self._diverged(broken)
+        save_checkpoint(self._checkpoint(), self._last_path())
+        if validation["divergence"] < self._best:
+            self._best = validation["divergence"]
+            save_checkpoint(self._checkpoint(), output)
+        self._save_state()
+        return validation
+
+    def _diverged(self, what: str) -> TrainingStopped:
+        rate = self._options.learning_rate
+        sentence = f"Training has come apart in step {self.done:,}: '{what}' is not a number any more, or infinite."
+        return self._stopped(sentence, f" and a lower --learning-rate than {rate:g}")
+
+    def _stopped(self, sentence: str, change: str) -> TrainingStopped:
+        return TrainingStopped(
+            f"{sentence} All is kept as it was after step {self.saved:,}: go on from there with --resume{change}."
+        )
+
+    def _check_output(self) -> None:
+        """Check that there is something to show for a run at its end."""
+        try:
+            load_checkpoint(self._options.output)
+        except BadCheckpoint as error:
+            raise TrainingStopped(
+                f"Training is at its end, but its best module is not there, or not whole: {error} The last one is "
+                f"'{self._last_path()}'; or train anew, without --resume."
+            ) from None
 
     def _checkpoint(self) -> Checkpoint:
         """What is worth keeping of the run so far."""
@@ -319,19 +316,23 @@ class Training:
             del settings[name]
         return {**settings, "backbone_sha256": self.backbone.fingerprint}
 
-    def _save_state(self) -> None:
-        """Write all that `_load_state` needs, all of it or nothing."""
-        tensors = {f"student.{name}": value for name, value in trained(self._student).items()}
+    def _state(self) -> dict[str, Tensor]:
+        """All tensors that training changes, by names that `_load_state` knows."""
+        tensors: dict[str, Tensor] = {f"student.{name}": value for name, value in trained(self._student).items()}
         tensors |= {f"average.{name}": value for name, value in trained(self._average).items()}
         for number, state in self._optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
+        return tensors
+
+    def _save_state(self) -> None:
+        """Write all that `_load_state` needs, all of it or nothing."""
         metadata = {
             PROGRAM_KEY: PROGRAM,
             "settings": _text(self._settings()),
             "done": str(self.done),
             "best": repr(self._best),
         }
-        write_tensors(self._state_path(), tensors, metadata)
+        write_tensors(self._state_path(), self._state(), metadata)
         self.saved = self.done
 
     def _load_state(self) -> None:
@@ -342,8 +343,8 @@ class Training:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError):
             raise BadCheckpoint(f"There is no '{path}' that could be gone on with. Start without --resume.") from None
-        if metadata.get("settings") != _text(self._settings()):
-            raise BadCheckpoint(f"'{path}' was begun with other options. Use those, or start without --resume.")
+        self._check_settings(json.loads((metadata or {}).get("settings", "{}")))
+        check_finite(tensors, path)
         with torch.no_grad():
             for prefix, network in (("student", self._student), ("average", self._average)):
                 for name, parameter in trained(network).items():
@@ -355,7 +356,28 @@ class Training:
                 state.setdefault(int(number), {})[key] = value
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
         self.done = self.saved = int(metadata["done"])
-        self._best = float(metadata["best"])
+        best = float(metadata["best"])
+        if self._options.output.exists() and not math.isnan(best):  # otherwise the next module is the best there is
+            self._best = best
+
+    def _check_settings(self, before: dict[str, Any]) -> None:
+        """Check that a run begun with the settings `before` may go on with those of now.
+
+        A lower learning rate is the one thing that may have changed: where training has come apart, it would again.
+
+        Raises:
+            BadCheckpoint: it may not.
+        """
+        now = json.loads(_text(self._settings()))
+        lower = now["learning_rate"] < before.get("learning_rate", 0)
+        if now != (before | {"learning_rate": now["learning_rate"]} if lower else before):
+            raise BadCheckpoint(
+                f"'{self._state_path()}' was begun with other options. Use those, or start without --resume. Only "
+                "--learning-rate may be lower now."
+            )
+        log = read_record(self.log_path)
+        if lower and self.leads and log is not None:
+            write_record(self.log_path, {**log, "settings": now})
 
 
 def trained(network: DedriftedClassifier) -> dict[str, nn.Parameter]:
@@ -382,9 +404,3 @@ def _schedule(done: int, steps: int) -> float:
     if done < warm_up:
         return (done + 1) / warm_up
     return 0.5 * (1 + math.cos(math.pi * (done - warm_up) / max(1, steps - warm_up)))
-
-
-def _angle(features: Tensor, target: Tensor) -> float:
-    """Mean angle in degrees between the features of images, each flattened (paper, Figure 2)."""
-    cosine = F.cosine_similarity(features.flatten(1), target.flatten(1))
-    return float(cosine.clamp(-1, 1).acos().rad2deg().mean())

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from afdcli.errors import BadCheckpoint
 from afdcli.methods.remedy import Batch, Network, Remedy, silence
+from afdcli.models.finite import check_finite
 from afdcli.options import TrainOptions
 
 
@@ -91,7 +92,7 @@ def load_restorer(path: Path) -> Restorer:
     """The network in the .pth or .safetensors file at `path`. Code in it is never run.
 
     Raises:
-        BadCheckpoint: spandrel is not installed, does not know the network, or it is for another job.
+        BadCheckpoint: spandrel is not installed, does not know the network, it is for another job, or has NaN in it.
     """
     try:
         import spandrel
@@ -110,4 +111,5 @@ def load_restorer(path: Path) -> Restorer:
         raise BadCheckpoint(f"'{path}' is a network of another kind: it does not restore images at their own size.")
     if (descriptor.input_channels, descriptor.output_channels) != (3, 3):
         raise BadCheckpoint(f"'{path}' restores grey images. A network for colour ones is needed.")
+    check_finite(descriptor.model.state_dict(), path)
     return Restorer(descriptor.eval())

@@ -21,6 +21,7 @@ from timm.data.config import resolve_data_config
 from torch import Tensor, nn
 
 from afdcli.errors import BackboneUnavailable, BadCheckpoint, UnsupportedBackbone
+from afdcli.models.finite import check_finite
 from afdcli.photos.labels import Labels
 from afdcli.photos.reading import Preprocessing
 
@@ -116,7 +117,7 @@ def load_backbone(name: str, checkpoint: Path | None = None) -> Backbone:
 
     Raises:
         BackboneUnavailable: no such model, or no weights for it here.
-        BadCheckpoint: the file cannot be read, or is of another model.
+        BadCheckpoint: the file cannot be read, is of another model, or has NaN or infinity in it.
         UnsupportedBackbone: its preprocessing is not known here.
     """
     if not timm.is_model(name):
@@ -138,6 +139,7 @@ def load_backbone(name: str, checkpoint: Path | None = None) -> Backbone:
         files = _downloaded(model)
     if labels is not None and len(labels.names) != model.num_classes:
         raise BadCheckpoint(f"'{checkpoint}' has {len(labels.names)} labels for {model.num_classes} classes.")
+    check_finite(model.state_dict(), files[0] if files else name)
     model.eval().requires_grad_(False)
     config = resolve_data_config({}, model=model)
     return Backbone(

@@ -19,6 +19,7 @@ from afdcli.errors import BadCheckpoint
 from afdcli.methods import METHODS
 from afdcli.methods.remedy import Remedy
 from afdcli.models.backbones import Backbone
+from afdcli.models.finite import check_finite
 from afdcli.options import TAPS
 from afdcli.results.marks import PROGRAM_KEY
 
@@ -74,7 +75,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
     Raises:
         ForeignCheckpoint: it is not ours.
-        BadCheckpoint: it is not there, truncated, or its tensors are not those of its config.
+        BadCheckpoint: it is not there, truncated, its tensors are not those of its config, or have NaN or infinity.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -94,6 +95,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         checkpoint = Checkpoint(module.eval(), metadata["tap"], metadata["backbone"], metadata["fingerprint"], changed)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BadCheckpoint(f"'{path}' was changed or is damaged: {str(error).splitlines()[0]}") from None
+    check_finite({**module.state_dict(), **{CHANGED + name: value for name, value in changed.items()}}, path)
     if checkpoint.tap not in TAPS:
         raise BadCheckpoint(f"'{path}' is for a tap '{checkpoint.tap}' that this version does not know.")
     return checkpoint

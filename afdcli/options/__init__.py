@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -255,6 +256,10 @@ class EvaluateOptions:
             _at_least("--passes", count, 1)
         if not self.passes or not self.weights:
             raise WrongUse("--passes and --weights take at least one value.")
+        files = [name if name in ("none", "auto") else os.path.realpath(name) for name in self.weights]
+        twice = next((name for name, file in zip(self.weights, files, strict=True) if files.count(file) > 1), None)
+        if twice is not None:
+            raise WrongUse(f"--weights names '{twice}' twice, perhaps by two names. Name each module once.")
         if self.degraded is not None and (self.levels or self.passes != (1,)):
             raise WrongUse("--degraded brings its own levels: leave out --jpeg, --avif, --level and --passes.")
         if len(set(self.levels)) < len(self.levels) or len(set(self.passes)) < len(self.passes):
@@ -328,7 +333,7 @@ class TrainOptions:
     seed: int = 0
     """Of the pairs and the first weights."""
     resume: bool = False
-    """Go on with an interrupted run; it ends as if it had not been."""
+    """Go on with an interrupted run; it ends as if it had not been. The learning rate may be lower than it was."""
     model: ModelOptions = ModelOptions()
     read: ReadOptions = ReadOptions()
     workers: int = default_workers()
@@ -345,6 +350,11 @@ class TrainOptions:
             if self.weights != "none" and field.name in SHAPE and getattr(self, field.name) != field.default:
                 raise WrongUse(f"--{field.name} is for a new module; the one of --weights stays as it is.")
         _one_of("--tap", self.tap, ("auto", *TAPS))
+        if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
+            raise WrongUse(f"--learning-rate must be a number above 0, not {self.learning_rate}.")
+        for flag in ("feature_weight", "stage_weight", "logit_weight"):
+            if not math.isfinite(getattr(self, flag)):
+                raise WrongUse(f"--{flag.replace('_', '-')} must be a number, not {getattr(self, flag)}.")
         _at_least("--width", self.width, 0 if self.method == "fct" else 1)
         for flag in ("growth", "stride", "hidden", "steps", "validate_every"):
             _at_least(f"--{flag.replace('_', '-')}", getattr(self, flag), 1)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from afdcli import atomic
 from afdcli.results.marks import PNG_KEY
+from afdcli.results.naming import told_apart, visible
 from afdcli.results.rowfile import Row
 
 if TYPE_CHECKING:
@@ -20,6 +23,18 @@ if TYPE_CHECKING:
 
 SMOOTHING = 50
 """A curve of many steps has about so many points, each the mean of the steps around it."""
+
+
+@contextmanager
+def _names_as_they_are() -> Iterator[None]:
+    """While it lasts, no text is a formula: names of files and labels are not ours, and may have anything in them."""
+    with matplotlib.rc_context({"text.parse_math": False, "text.usetex": False}):
+        yield
+
+
+def _shown(name: str) -> str:
+    """`name` for a picture. What begins with `_` is dropped from legends, so a space that nobody sees goes before."""
+    return f"{' ' * name.startswith('_')}{visible(name)}"
 
 
 def training_curves(log: Path, picture: Path) -> None:
@@ -53,15 +68,17 @@ def training_curves(log: Path, picture: Path) -> None:
     _save(figure, picture, "afd train", 150)
 
 
+@_names_as_they_are()
 def accuracy_curves(rows: Sequence[Row], picture: Path) -> None:
     """Draw what `afd evaluate` measured: a panel for each codec and number of passes, a line for each module."""
     labelled = rows[0]["top1"] is not None
+    endings = told_apart(list(dict.fromkeys(row["weights"] for row in rows)))
     panels = list(dict.fromkeys((row["codec"], row["passes"]) for row in rows if row["quality"] is not None))
     figure = Figure(figsize=(1 + 4 * max(1, len(panels)), 4), layout="constrained")
     for axes, (codec, passes) in zip(
         figure.subplots(1, max(1, len(panels)), sharey=True, squeeze=False)[0], panels, strict=False
     ):
-        for number, name in enumerate(dict.fromkeys(row["weights"] for row in rows)):
+        for number, (name, ending) in enumerate(endings.items()):
             mine = [row for row in rows if row["weights"] == name]
             shown = [row for row in mine if (row["codec"], row["passes"]) == (codec, passes)]
             place, colour = [row["quality"] for row in shown], f"C{number}"
@@ -76,7 +93,7 @@ def accuracy_curves(rows: Sequence[Row], picture: Path) -> None:
                 )
                 axes.axhline(mine[0]["top1"], color=colour, lw=1, ls=":")
             figures = [row["top1"] if labelled else row["agreement"] for row in shown]
-            axes.plot(place, figures, f"{colour}-o", markersize=4, label=Path(name).stem)
+            axes.plot(place, figures, f"{colour}-o", markersize=4, label=_shown(ending))
         axes.set(title=f"{passes} passes" if passes > 1 else "", xlabel=f"{codec.upper()} quality", xticks=place)
         axes.invert_xaxis()
         _plain(axes)
@@ -85,6 +102,7 @@ def accuracy_curves(rows: Sequence[Row], picture: Path) -> None:
     _save(figure, picture, "afd evaluate", 150)
 
 
+@_names_as_they_are()
 def explanation(explained: Explanation, picture: Path) -> None:
     """Draw one photo: as it is, compressed, its drift map, the feature angles; and the classes below."""
     figure = Figure(figsize=(15, 6.5), layout="constrained")
@@ -107,7 +125,7 @@ def explanation(explained: Explanation, picture: Path) -> None:
             above.colorbar(heat, ax=axes, shrink=0.6)
         axes.set(title=title, xticks=(), yticks=())
     for axes, (title, classes) in zip(below.subplots(1, len(explained.tops)), explained.tops.items(), strict=True):
-        names = [label.split(",")[0] for label, _ in classes]
+        names = [_shown(label.split(",")[0]) for label, _ in classes]
         axes.barh(range(len(classes)), [probability for _, probability in classes], color="C0")
         axes.set(title=title, yticks=range(len(classes)), yticklabels=names, xlim=(0, 1), xlabel="probability")
         axes.invert_yaxis()

@@ -263,6 +263,22 @@ def test_the_table_for_a_paper_has_means_shares_and_costs():
     ]
 
 
+def test_names_in_the_table_are_told_apart_and_break_no_column():
+    renamed = {"none": "a/x|$y_.safetensors", "m": "b/x|$y_.safetensors"}
+    rows = [{**row, "weights": renamed[row["weights"]]} for row in ROWS]
+    head = markdown(rows, dict.fromkeys(renamed.values(), 1.0)).splitlines()[2]
+    assert head == r"| top-1, % | a/x\|\$y\_ | b/x\|\$y\_ |"
+
+
+def test_the_same_module_named_twice_is_refused(plain, tmp_path):
+    (tmp_path / "m.safetensors").touch()
+    (tmp_path / "link.safetensors").symlink_to(tmp_path / "m.safetensors")
+    first = str(tmp_path / "m.safetensors")
+    for second in (first, f"{tmp_path}/./m.safetensors", str(tmp_path / "link.safetensors")):
+        with pytest.raises(WrongUse, match="twice"):
+            EvaluateOptions(plain, weights=("none", first, second))
+
+
 @pytest.mark.parametrize("fixture", ["labelled", "plain"])
 def test_a_comparison_leaves_a_table_and_curves_beside_the_rows(fixture, request, tmp_path):
     options = EvaluateOptions(

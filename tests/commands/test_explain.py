@@ -7,6 +7,7 @@ from PIL import Image
 
 from afdcli.commands.explain import drift_statistics, explain, feature_angle
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
+from afdcli.formats import codecs
 from afdcli.options import Compression, ExplainOptions, ModelOptions
 from afdcli.results import figures
 
@@ -92,16 +93,13 @@ def test_statistics_have_a_point_for_each_photo_and_level(options, tmp_path):
     assert Image.open(options.output).size == (900, 750)
 
 
-def test_a_photo_that_the_codec_cannot_hold_is_named(options, tmp_path):
-    Image.new("RGB", (8, 40_000)).save(tmp_path / "tall.png")
-    with pytest.raises(UnreadableImage, match=r"tall.png' cannot be compressed: AVIF cannot hold a side of 40,000"):
-        explain(replace(options, photo=tmp_path / "tall.png", compression=Compression("avif", 20)))
-
-
-def test_statistics_pass_over_what_a_codec_fails_on(options, monkeypatch):
+@pytest.mark.parametrize("function", ["encode", "decode"])
+def test_a_codec_that_fails_is_a_refusal_or_a_photo_less(options, tmp_path, monkeypatch, function):
     def failing(*_):
-        raise UnreadableImage("no")
+        raise UnreadableImage("the codec has failed")
 
-    monkeypatch.setattr("afdcli.formats.codecs.encode", failing)
-    folder = replace(options, photo=options.photo.parent)
-    assert list(drift_statistics(folder, [Compression("jpeg", 10)])) == []
+    monkeypatch.setattr(codecs, function, failing)
+    with pytest.raises(UnreadableImage, match=r"0\.png' cannot be compressed: the codec has failed"):
+        explain(replace(options, compression=Compression("avif", 20)))
+    levels = (Compression("jpeg", 90),)
+    assert list(drift_statistics(replace(options, photo=tmp_path / "photos"), levels)) == []

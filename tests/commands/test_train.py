@@ -1,16 +1,20 @@
 import csv
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import timm
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from afdcli.commands.classify import Classification
 from afdcli.commands.train import Training
-from afdcli.errors import BadCheckpoint, OutputExists, OutputRefused, WrongUse
+from afdcli.errors import BadCheckpoint, OutputExists, OutputRefused, TrainingStopped, UnreadableImage, WrongUse
+from afdcli.formats import codecs
 from afdcli.methods import METHODS
 from afdcli.models.checkpoint import load_checkpoint
 from afdcli.models.classifier import load_classifier
@@ -104,7 +108,7 @@ def test_a_run_stopped_at_once_can_be_gone_on_with(options, tmp_path):
 
 def test_few_photos_are_held_out_of_many(options, tmp_path):
     for number in range(300):
-        (tmp_path / f"{number}.jpg").touch()
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.jpg")
     training = Training(replace(options, photos=(str(tmp_path),), output=tmp_path / "m.safetensors"))
     assert len(training._held_out) == 30 and len(training._photos) == 270
     assert not set(training._held_out) & set(training._photos)
@@ -183,8 +187,9 @@ def test_every_photo_is_drawn_once_before_any_comes_again(options):
 def test_photos_that_cannot_be_read_end_it_in_a_sentence(options, tmp_path):
     for number in range(4):
         (tmp_path / f"{number}.jpg").touch()
-    with pytest.raises(WrongUse, match="could be read"):
+    with pytest.raises(WrongUse, match="that can be read"):
         run(replace(options, photos=(str(tmp_path),), output=tmp_path / "m.safetensors"))
+    assert not list(tmp_path.glob("m*")), "refused before anything is written"
 
 
 def test_degradations_are_of_the_kinds_promised():
@@ -318,3 +323,132 @@ def test_with_fct_every_row_says_where_the_quality_is_from(options, tmp_path):
     found = [(row["quality"], row["quality_source"]) for row in rows]
     assert found == [(20, "tables"), (None, "estimated"), (None, None)]
     assert "drift" not in rows[0]
+
+
+def copied(options, folder):
+    """The same run on photos of its own, which may be damaged."""
+    (folder / "photos").mkdir()
+    for path in Path(options.photos[0]).glob("?.png"):
+        shutil.copy(path, folder / "photos")
+    return replace(options, photos=(str(folder / "photos"),), output=folder / "m.safetensors")
+
+
+def test_photos_are_held_out_that_can_be_read(options, tmp_path):
+    options = copied(options, tmp_path)
+    (tmp_path / "photos" / "0.png").write_bytes(b"no photo")
+    training, steps = run(options)
+    assert [Path(path).name for path in training._held_out] == ["1.png"]
+    assert [Path(path).name for path in training._photos] == ["2.png", "3.png", "4.png", "5.png"]
+    assert np.isfinite(steps[-1].validation["divergence"])
+    load_checkpoint(options.output)
+
+
+@pytest.mark.parametrize("kept", [(), ("3.png",)])
+def test_too_few_photos_that_can_be_read_are_refused_at_the_start(options, tmp_path, kept):
+    options = copied(options, tmp_path)
+    for path in (tmp_path / "photos").iterdir():
+        if path.name not in kept:
+            path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(WrongUse, match="at least two photos that can be read"):
+        Training(options)
+    assert not list(tmp_path.glob("m*"))
+
+
+def test_training_that_comes_apart_stops_and_goes_on_with_a_lower_rate(options, tmp_path, monkeypatch):
+    options = replace(options, output=tmp_path / "m.safetensors", steps=6)
+    step = Training._step
+
+    def coming_apart(self, pairs):
+        losses = step(self, pairs)
+        return {**losses, "loss": float("nan")} if self.done == 3 else losses
+
+    monkeypatch.setattr(Training, "_step", coming_apart)
+    with pytest.raises(TrainingStopped, match=r"after step 2.*--resume and a lower --learning-rate than 0.001"):
+        run(options)
+    load_checkpoint(options.output)
+    monkeypatch.undo()
+    _, steps = run(replace(options, resume=True, learning_rate=1e-4))
+    assert [one.number for one in steps] == [3, 4, 5, 6]
+    with pytest.raises(BadCheckpoint, match="other options"):
+        Training(replace(options, resume=True))  # the first rate is higher again
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_never_written(options, tmp_path, monkeypatch, value):
+    options = replace(options, output=tmp_path / "m.safetensors")
+    step = Training._step
+
+    def breaking(self, pairs):
+        losses = step(self, pairs)
+        if self.done == 3:
+            with torch.no_grad():
+                next(self._average.module.parameters()).view(-1)[0] = value
+        return losses
+
+    monkeypatch.setattr(Training, "_step", breaking)
+    with pytest.raises(TrainingStopped, match="step 4"):
+        run(options)
+    for path in tmp_path.glob("*.safetensors"):
+        assert all(tensor.isfinite().all() for tensor in load_file(path).values())
+
+
+def test_a_rate_much_too_high_never_ends_well_without_a_module(options, tmp_path):
+    options = replace(options, output=tmp_path / "m.safetensors", learning_rate=1e30, steps=8)
+    with pytest.raises(TrainingStopped, match="lower --learning-rate"):
+        run(options)
+    for path in tmp_path.glob("*.safetensors"):
+        assert all(tensor.isfinite().all() for tensor in load_file(path).values())
+    for rate in (float("nan"), float("inf"), 0.0):
+        with pytest.raises(WrongUse, match="--learning-rate"):
+            replace(options, learning_rate=rate)
+
+
+def test_photos_that_vanish_stop_it_and_can_come_back(options, tmp_path):
+    options = copied(options, tmp_path)
+    steps = Training(options).steps()
+    next(steps), next(steps)
+    held_out = tmp_path / "photos" / "0.png"
+    held_out.rename(tmp_path / "away.png")
+    with pytest.raises(TrainingStopped, match=r"held out can be read any more.*after step 2"):
+        list(steps)
+    (tmp_path / "away.png").rename(held_out)
+    _, steps = run(replace(options, resume=True))
+    assert [step.number for step in steps] == [3, 4]
+
+
+def test_at_its_end_without_its_module_it_is_no_success(options, tmp_path):
+    options = replace(options, output=tmp_path / "m.safetensors")
+    run(options)
+    options.output.unlink()
+    with pytest.raises(TrainingStopped, match="not there"):
+        run(replace(options, resume=True))
+
+
+def test_a_state_that_is_no_number_is_refused(options, tmp_path):
+    options = replace(options, output=tmp_path / "m.safetensors")
+    run(options)
+    path = tmp_path / "m.state.safetensors"
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    name = next(name for name in tensors if name.startswith("optimizer") and tensors[name].numel() > 1)
+    tensors[name].view(-1)[0] = float("nan")
+    save_file(tensors, path, metadata)
+    with pytest.raises(BadCheckpoint, match=name):
+        Training(replace(options, resume=True))
+
+
+@pytest.mark.parametrize("function", ["encode", "decode"])
+def test_a_codec_that_fails_on_a_photo_ends_nothing(options, tmp_path, monkeypatch, function):
+    options = replace(options, output=tmp_path / "m.safetensors", clean_share=0.5)
+    works, calls = getattr(codecs, function), iter(range(10_000))
+
+    def failing(*given):
+        if next(calls) % 5 == 0:
+            raise UnreadableImage("the codec has failed")
+        return works(*given)
+
+    monkeypatch.setattr(codecs, function, failing)
+    assert any(make_pair((number, f"{options.photos[0]}/0.png"), 64, options) is None for number in range(20))
+    with pytest.raises(TrainingStopped, match="held out"):  # its ten codings cannot all work
+        run(options)

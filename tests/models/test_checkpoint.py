@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from afdcli.errors import BadCheckpoint, UnsupportedBackbone
 from afdcli.methods.afd import AFDConfig, AFDModule
-from afdcli.models.backbones import Backbone, Labels, split
+from afdcli.models.backbones import Backbone, Labels, load_backbone, split
 from afdcli.models.checkpoint import Checkpoint, check_backbone, load_checkpoint, save_checkpoint
 from afdcli.models.classifier import DedriftedClassifier
 from afdcli.options import TAPS
@@ -157,3 +157,31 @@ def test_a_pickle_is_refused_and_not_run(tmp_path):
     with pytest.raises(BadCheckpoint):
         load_checkpoint(path)
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_module_or_backbone_that_is_no_number_is_refused_with_its_tensor(written, tmp_path, value):
+    _, path = written
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    tensors["enhance.enter.1.weight"][2] = value
+    save_file(tensors, path, metadata)
+    with pytest.raises(BadCheckpoint, match=r"enhance\.enter\.1\.weight"):
+        load_checkpoint(path)
+
+    state = timm.create_model("test_resnet", num_classes=8).state_dict()
+    state["fc.weight"][1, 5] = value
+    save_file(state, tmp_path / "network.safetensors")
+    torch.save(state, tmp_path / "network.pth")
+    for name in ("network.safetensors", "network.pth"):
+        with pytest.raises(BadCheckpoint, match=r"fc\.weight"):
+            load_backbone("test_resnet", tmp_path / name)
+
+
+def test_what_is_too_large_for_the_network_is_refused_as_well(tmp_path):
+    state = timm.create_model("test_resnet", num_classes=8).state_dict()
+    state["fc.bias"] = torch.full((8,), 1e300, dtype=torch.float64)
+    save_file(state, tmp_path / "network.safetensors")
+    with pytest.raises(BadCheckpoint, match=r"fc\.bias"):
+        load_backbone("test_resnet", tmp_path / "network.safetensors")

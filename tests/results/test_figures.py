@@ -1,7 +1,11 @@
 import numpy as np
+import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
+from afdcli.commands.explain import Explanation
 from afdcli.commands.train import LOG_COLUMNS
+from afdcli.results import figures
 from afdcli.results.figures import accuracy_curves, training_curves
 
 HEAD = ",".join(LOG_COLUMNS) + "\n"
@@ -42,3 +46,21 @@ def test_accuracy_curves_have_a_panel_for_each_codec_and_number_of_passes(tmp_pa
     assert (labelled != plain).any()
     accuracy_curves(list(rows(60.0))[:1], tmp_path / "undamaged.png")
     assert Image.open(tmp_path / "undamaged.png").size == (750, 600)
+
+
+HOSTILE = ["lr$1e_{-3$", "_hidden", "a|b", "^", "\\frac", "new\nline", "`x`", "<b>*", "\x1b[31m", "caf\udce9"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_breaks_a_picture_or_is_left_out_of_it(name, tmp_path, monkeypatch):
+    legends = []
+    monkeypatch.setattr(Axes, "legend", lambda axes, **_: legends.append(axes.get_legend_handles_labels()[1]))
+    row = {"weights": name, "codec": "clean", "quality": None, "passes": 0, "top1": None, "agreement": 50.0}
+    rows = [row, {**row, "codec": "jpeg", "quality": 10, "passes": 1}]
+    accuracy_curves(rows, tmp_path / "curves.png")
+    assert len(legends[0]) == 1
+    image = np.zeros((8, 8, 3), np.uint8)
+    tops = {key: [(name, 0.7), (f"${name}", 0.2)] for key in ("photo", "photo, de-drifted")}
+    explained = Explanation("photo", image, None, np.full((4, 4), 0.5), None, None, tops)
+    figures.explanation(explained, tmp_path / "explained.png")
+    assert (tmp_path / "curves.png").exists() and (tmp_path / "explained.png").exists()

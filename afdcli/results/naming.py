@@ -1,0 +1,41 @@
+"""Names that are not ours, of files, labels and modules, made fit for where they are shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from afdcli.photos.sources import printable
+
+MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|$~^&])")
+"""What may mean something in Markdown, or in the dialects that know tables and formulas."""
+
+
+def visible(name: str) -> str:
+    r"""`name` on one line: control characters, which could move the cursor, show as `\n`, `\x1b`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in printable(name))
+
+
+def in_markdown(name: str) -> str:
+    """`name` as Markdown that shows just it, on one line, in a table as well."""
+    return MARKDOWN.sub(r"\\\1", visible(name))
+
+
+def told_apart(names: Sequence[str]) -> dict[str, str]:
+    """For each of `names`, of files, the shortest ending of its path that no other has: mostly the bare name."""
+    return {name: _ending([other for other in names if other != name], name) for name in names}
+
+
+def _ending(others: Sequence[str], name: str) -> str:
+    for count in range(1, len(PurePath(name).parts) + 1):
+        for suffix in (False, True):
+            ending = _last(name, count, suffix)
+            if all(_last(other, count, suffix) != ending for other in others):
+                return ending
+    return name
+
+
+def _last(name: str, count: int, suffix: bool) -> str:
+    path = PurePath(name)
+    return "/".join((*path.parts[:-1], path.name if suffix else path.stem)[-count:])
