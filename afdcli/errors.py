@@ -29,5 +29,5 @@ class UnsupportedBackbone(AfdError):
     """A backbone that cannot be cut at the tap asked for, or whose preprocessing is not known here."""
 
 
-class NotTheSame(AfdError):
-    """An exported file would not give what the classifier gives."""
+class ParityError(AfdError):
+    """An exported file would not give what the classifier gives. It is not kept."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from afdcli.errors import AfdError, WrongUse
+from afdcli.machines.hardware import default_workers
 from afdcli.options import (
     DEFAULT_BACKBONE,
     IMAGENET_C,
@@ -29,7 +30,6 @@ from afdcli.options import (
     ModelOptions,
     ReadOptions,
     TrainOptions,
-    default_workers,
     degradations,
 )
 

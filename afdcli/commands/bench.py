@@ -68,7 +68,7 @@ def bench(options: BenchOptions) -> Iterator[Rate]:
         )
         yield Rate(part, "", "", _rate((1 for _ in done), options.seconds))
     for (name, weights), engine in engines.items():
-        tops = threaded_map(partial(engine.top, k=5), cycle([batch]), engine.lanes)
+        tops = threaded_map(partial(engine.predict_topk, k=5), cycle([batch]), engine.threads)
         counts = (len(index) for index, *_ in tops)
         yield Rate("inference", name, weights, _rate(counts, options.seconds))
     settings = ClassifyOptions(options.photos, model=options.model, read=options.read, workers=options.workers)

@@ -62,7 +62,7 @@ def explain(options: ExplainOptions) -> Explanation:
     if options.compression is not None:
         compressed = preprocessing(codecs.decode(codecs.encode(image, options.compression)))
     with torch.inference_mode():
-        images = classifier.images(np.stack([np.asarray(view) for view in (photo, compressed) if view is not None]))
+        images = classifier.to_tensor(np.stack([np.asarray(view) for view in (photo, compressed) if view is not None]))
         features = classifier.features(images)
         assert classifier.module is not None
         mended, drift = classifier.module.mend(features, images)
@@ -105,7 +105,7 @@ def drift_statistics(options: ExplainOptions, levels: Sequence[Compression]) -> 
             continue
         damaged = [codecs.decode(codecs.encode(photo, level)) for level in levels]
         with torch.inference_mode():
-            images = classifier.images(np.stack([np.asarray(view) for view in (photo, *damaged)]))
+            images = classifier.to_tensor(np.stack([np.asarray(view) for view in (photo, *damaged)]))
             features, coefficients = classifier.features(images), dct.to(images.device)(images)
         for number, level in enumerate(levels, start=1):
             one = slice(number, number + 1)

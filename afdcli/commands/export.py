@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from afdcli.errors import NotTheSame, WrongUse
-from afdcli.formats.exports import FORMATS
+from afdcli.errors import ParityError, WrongUse
+from afdcli.formats.exports import EXPORTS
 from afdcli.models.classifier import load_classifier
-from afdcli.models.graphs import SAVE
 from afdcli.options import ExportOptions
 from afdcli.photos.samples import read_some
 from afdcli.photos.sources import expand_inputs, find_images
@@ -48,10 +47,10 @@ def export(options: ExportOptions) -> Exported:
     Raises:
         WrongUse: what it takes is not installed, the module cannot be exported, or none of the photos can be read.
         OutputRefused: the output cannot be written.
-        NotTheSame: the file gives something else. Nothing is written.
+        ParityError: the file gives something else. Nothing is written.
         BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
     """
-    format_ = FORMATS[options.format]
+    format_ = EXPORTS[options.format]
     if not format_.is_installed():
         raise WrongUse(f"{options.format} is not installed. Install it with: pip install {format_.install}")
     check_writable(options.output)
@@ -65,7 +64,7 @@ def export(options: ExportOptions) -> Exported:
         raise WrongUse(f"None of {', '.join(options.photos)} is a photo that can be read.")
     with tempfile.TemporaryDirectory(dir=options.output.parent) as scratch:
         fresh = Path(scratch) / options.output.name
-        SAVE[options.format](classifier, fresh)
+        format_.save(classifier.graph(), fresh)
         run = format_.load(fresh, "float32")
         uses_quality = classifier.about.uses_quality
         same, difference = 0, 0.0
@@ -74,13 +73,13 @@ def export(options: ExportOptions) -> Exported:
             assert photo.pixels is not None
             pixels = photo.pixels[None]
             with torch.inference_mode():
-                logits, _ = classifier.predict(classifier.images(pixels), torch.from_numpy(quality))
+                logits, _ = classifier.predict(classifier.to_tensor(pixels), torch.from_numpy(quality))
             expected = logits.softmax(1).numpy()
             found = run([pixels, quality][: 1 + uses_quality])[0]
             same += int(found.argmax() == expected.argmax())
             difference = max(difference, float(np.abs(found - expected).max()))
         if not (difference <= TOLERANCE and same >= SAME_CLASS * len(photos)):
-            raise NotTheSame(
+            raise ParityError(
                 f"As {options.format}, {len(photos) - same} of {len(photos)} photos get another class, and "
                 f"probabilities differ by up to {difference:.1e}. Nothing was written."
             )

@@ -58,7 +58,7 @@ def fuse(options: FuseOptions) -> Fused:
     with torch.inference_mode():
         for photo in photos:
             assert photo.pixels is not None
-            images = classifier.images(photo.pixels[None])
+            images = classifier.to_tensor(photo.pixels[None])
             features = classifier.features(images)
             before, after = module.mend(features, images)[0], folded.mend(features, images)[0]
             difference = max(difference, float((before - after).abs().max()))

@@ -28,9 +28,10 @@ from afdcli.formats import codecs
 from afdcli.machines.processes import ordered_map
 from afdcli.methods import METHODS
 from afdcli.methods.remedy import Batch, Remedy, divergence
-from afdcli.models.backbones import default_tap, load_backbone, split
+from afdcli.models.backbones import load_backbone
 from afdcli.models.checkpoint import Checkpoint, check_backbone, load_checkpoint, save_checkpoint, write_tensors
 from afdcli.models.classifier import DedriftedClassifier, find_weights, pick_device
+from afdcli.models.taps import default_tap, split
 from afdcli.options import IMAGENET_C, TrainOptions
 from afdcli.photos.labels import labels_of
 from afdcli.photos.reading import read_rgb
@@ -232,8 +233,8 @@ class Training:
         assert module is not None
         for group in self._optimizer.param_groups:
             group["lr"] = options.learning_rate * group["rate"] * _schedule(self.done, options.steps)
-        original = self._teacher.images(np.stack([pair.original for pair in pairs]))
-        degraded = self._teacher.images(np.stack([pair.degraded for pair in pairs]))
+        original = self._teacher.to_tensor(np.stack([pair.original for pair in pairs]))
+        degraded = self._teacher.to_tensor(np.stack([pair.degraded for pair in pairs]))
         quality = original.new_tensor([pair.quality for pair in pairs])
         labels = [self._labels[pair.path] for pair in pairs] if self._labels else None
         batch = Batch(original, degraded, quality, None if labels is None else torch.tensor(labels).to(quality.device))
@@ -275,7 +276,7 @@ class Training:
             crop = preprocessing(photo)
             damaged = [codecs.decode(codecs.encode(crop, level)) for level in IMAGENET_C]
             damaged += [preprocessing(codecs.decode(codecs.encode(photo, level))) for level in IMAGENET_C]
-            images = self._teacher.images(np.stack([np.asarray(image) for image in (crop, *damaged)]))
+            images = self._teacher.to_tensor(np.stack([np.asarray(image) for image in (crop, *damaged)]))
             without, with_module = self._teacher.outputs(images), self._average.outputs(images, qualities)
             plain, logits = without.logits, with_module.logits
             same = logits.argmax(1) == plain[0].argmax()

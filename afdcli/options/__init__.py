@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from afdcli.errors import WrongUse
+from afdcli.formats.exports import EXPORTS
+from afdcli.machines.hardware import default_workers
 
 QUALITIES = {
     "jpeg": range(1, 101),
@@ -26,7 +27,7 @@ METHOD_NAMES = ("afd", "fct", "ddp", "augment", "restore")
 """What can be trained, see `methods`."""
 ENGINES = ("auto", "torch", "openvino", "onnxruntime")
 CLUSTERS = ("none", "ray")
-EXPORT_ENDINGS = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
+EXPORT_ENDINGS = {name: one.ending for name, one in EXPORTS.items()}
 """Formats for other programs, and how their files end."""
 TAPS = ("stem", "stage1", "stage2")
 """Where a backbone can be cut, see `backbones.split`."""
@@ -36,11 +37,6 @@ SHAPE = ("tap", "width", "growth", "depth", "stride", "hidden", "pooled", "rank"
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 MAX_PIXELS = 250_000_000
 """Larger than any phone's photo (200 megapixels), small enough to decode in 1 GB."""
-
-
-def default_workers() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _at_least(flag: str, value: int, least: int) -> None:
