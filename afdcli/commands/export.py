@@ -19,9 +19,9 @@ from afdcli.photos.sources import expand_inputs, find_images
 from afdcli.results.rowfile import check_writable
 
 TOLERANCE = 1e-3
-"""Of the largest difference between two probabilities."""
+"""How far a probability of the file may be from the classifier's, at most."""
 SAME_CLASS = 0.998
-"""Of the photos, the share that must get the same class."""
+"""The share of the photos that must get the same most probable class from both."""
 PHOTOS = 500
 """How many of the photos are compared, at most."""
 
@@ -31,12 +31,13 @@ class Exported:
     """What was written, and how near it is to the classifier in torch, in float32."""
 
     files: tuple[Path, ...]
+    """What was written: the output, and what lies beside it."""
     size: int
     """Bytes of all files."""
     photos: int
-    """How many were compared."""
+    """How many photos were compared."""
     same_class: int
-    """Of these, how many get the same class."""
+    """How many of the photos get the same most probable class from both."""
     difference: float
     """The largest difference between two probabilities, over all photos and classes."""
 

@@ -16,9 +16,9 @@ from afdcli.photos.sources import expand_inputs, find_images
 from afdcli.results.rowfile import check_writable
 
 TOLERANCE = 1e-4
-"""Of the largest difference, relative to the largest value."""
+"""How far an output of the folded module may be from the module's, at most, over the largest output."""
 PHOTOS = 16
-"""How many of the photos are compared."""
+"""How many of the photos are compared, at most."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Fused:
     difference: float
     """The largest difference between the outputs, over the largest output: over all photos, places and channels."""
     parameters: tuple[int, int]
-    """Before and after."""
+    """How many numbers the module has, before and after folding."""
     macs: tuple[int, int]
     """Multiply-adds for one image, before and after."""
     photos: int
-    """How many were compared."""
+    """How many photos were compared."""
 
 
 def fuse(options: FuseOptions) -> Fused:

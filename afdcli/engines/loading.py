@@ -40,7 +40,7 @@ def load_engine(options: ModelOptions, weights: str = "none") -> Engine:
 
 
 def compiling_engines(classifier: DedriftedClassifier) -> list[str]:
-    """Those of `COMPILED` that are installed and can run `classifier`, the fastest first."""
+    """The engines of `COMPILED` that are installed and can run `classifier`, the fastest first."""
     return _installed_engines(classifier.precision) if _is_compilable(classifier) else []
 
 

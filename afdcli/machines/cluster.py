@@ -38,7 +38,7 @@ def ray_map(make: Callable[[], Callable[[Item], Result]], items: Iterable[Item])
 
     Raises:
         WrongUse: Ray is not installed.
-        AfdError: a worker's, or the cluster is gone.
+        AfdError: a worker raised it, or the cluster is gone, or its machines have another version of afd.
     """
     ray = _import_ray()
     started = not ray.is_initialized()
@@ -88,7 +88,7 @@ def ray_map_parts(
 def ray_ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], *, crashed: Callable[[Item], Result]
 ) -> Iterator[Result]:
-    """As `ordered_map`, by all machines of the cluster."""
+    """`ordered_map` by all machines of the cluster: `function` of each item, in order; raises what `ray_map` does."""
     return ray_map_parts(_load_nothing, partial(_map_here, function=function, crashed=crashed), items)
 
 
@@ -136,7 +136,7 @@ def _workers(ray: Any, make: Callable[[], Callable[[Item], Result]]) -> list[Any
 
 
 def _check_machines(ray: Any, machines: list[str]) -> None:
-    """See that each has what a worker needs: one that cannot begin would be begun again for ever."""
+    """Check that each machine has what a worker needs: one that cannot begin would be begun again for ever."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     version = ray.remote(_version)

@@ -22,7 +22,7 @@ import numpy as np
 from afdcli.errors import AfdError
 
 CRASHED = "damaged image: its decoder crashed, or ran out of memory"
-"""The error of a source on which a process died."""
+"""The `error` of a photo on which the process that decoded it died."""
 
 SEVERAL = 8
 """Items that a process gets at a time, at most: each message between processes costs as much as some work."""
@@ -104,7 +104,7 @@ def threaded_map(function: Callable[[Item], Result], items: Iterable[Item], thre
 
 
 def in_parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """`items`, so many at a time; the last part may be short."""
+    """`items` in lists of `size`, in their order; the last list may be shorter."""
     items = iter(items)
     return iter(lambda: list(islice(items, size)), [])
 
@@ -134,7 +134,7 @@ class _Trays:
         return pickle.dumps(results, protocol=5, buffer_callback=lay), sizes
 
     def take(self, tray: int, packed: Packed) -> list[Any]:
-        """What was put there, copied, so that the tray is free."""
+        """The results that `put` laid on the tray `tray`, their arrays copied, so that the tray is free."""
         data, sizes = packed
         arrays = np.split(self._place(tray)[: sum(sizes)], np.cumsum(sizes)[:-1])
         results: list[Any] = pickle.loads(data, buffers=[array.copy() for array in arrays])

@@ -27,16 +27,20 @@ from afdcli.options import ModelOptions
 
 PACKAGE = Path(__file__).parents[1]
 SHIPPED = (PACKAGE / "weights", PACKAGE.parent / "weights")
-"""Where the modules are that come with afd: as installed, and as in its repository."""
+"""The folders in which the modules that come with afd are: as installed, and as in its repository."""
 
 
 class DedriftedClassifier(nn.Module):
     """A frozen backbone with, or without, a module that undoes what compression did, see `Remedy`."""
 
     engine = "torch"
+    """What runs this classifier, see `Engine`."""
     threads = 0
+    """Batches are run in the main thread: in others torch gets fresh memory all the time, see `Engine`."""
     mean: Tensor
+    """(1, 3, 1, 1), what normalising subtracts from pixels in [0, 1]."""
     std: Tensor
+    """(1, 3, 1, 1), what normalising divides by."""
 
     def __init__(self, backbone: Backbone, module: Remedy | None = None, tap: str = "stem") -> None:
         """A classifier of the weights of `backbone`, shared and not copied, with `module` at `tap`, one of `TAPS`.
