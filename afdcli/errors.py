@@ -40,11 +40,11 @@ class UnsupportedBackbone(AfdError):
     """A backbone that cannot be cut at the tap asked for, or whose preprocessing is not known here."""
 
 
-class NotTheSame(AfdError):
-    """An exported file would not give what the classifier gives."""
-
-
 class TrainingStopped(AfdError):
     """Training cannot go on, or has no module to show for it. What was good is kept."""
 
     exit_code = 3
+
+
+class ParityError(AfdError):
+    """An exported file would not give what the classifier gives. It is not kept."""

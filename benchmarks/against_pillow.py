@@ -17,7 +17,8 @@ from pathlib import Path
 from PIL import Image
 
 from afdcli import Compression, Degradation, DegradeOptions, Degrading
-from afdcli.options import ReadOptions, default_workers
+from afdcli.machines.hardware import default_workers
+from afdcli.options import ReadOptions
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("folder", type=Path)

@@ -21,10 +21,9 @@ from PIL import Image
 
 from afdcli import ModelOptions, TrainOptions
 from afdcli.formats import codecs
-from afdcli.formats.exports import FORMATS, Run, import_openvino
+from afdcli.formats.exports import EXPORTS, Run, import_openvino
 from afdcli.machines.processes import threaded_map
 from afdcli.models.classifier import load_classifier
-from afdcli.models.graphs import SAVE
 from afdcli.options import IMAGENET_C, ReadOptions
 from afdcli.photos.labels import labels_of
 from afdcli.photos.samples import load_sample, make_pair
@@ -42,7 +41,7 @@ parser.add_argument("--calibration", type=int, default=300)
 def probabilities(run: Run, pixels: np.ndarray) -> np.ndarray:
     """(B, classes) of `pixels` (B, H, W, 3), as many batches at once as in `afd classify`."""
     batches = [[pixels[begin : begin + BATCH]] for begin in range(0, len(pixels), BATCH)]
-    return np.concatenate([outputs[0] for outputs in threaded_map(run, batches, FORMATS["openvino"].lanes)])
+    return np.concatenate([outputs[0] for outputs in threaded_map(run, batches, EXPORTS["openvino"].threads)])
 
 
 if __name__ == "__main__":
@@ -65,12 +64,12 @@ if __name__ == "__main__":
 
     with tempfile.TemporaryDirectory() as folder:
         network, quantised = Path(folder, "network.xml"), Path(folder, "int8.xml")
-        SAVE["openvino"](classifier, network)
+        EXPORTS["openvino"].save(classifier.graph(), network)
         model = import_openvino().Core().read_model(network)
         import_openvino().save_model(nncf.quantize(model, seen, subset_size=arguments.calibration), quantised)
-        load = FORMATS["openvino"].load
+        load = EXPORTS["openvino"].load
         runs = {"float32": load(network, "float32"), "int8": load(quantised, "float32")}
-        if FORMATS["openvino"].computes("bfloat16"):
+        if EXPORTS["openvino"].computes("bfloat16"):
             runs["bfloat16"] = load(network, "bfloat16")
 
     expected = {name: probabilities(runs["float32"], pixels) for name, pixels in levels.items()}

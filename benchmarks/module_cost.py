@@ -12,7 +12,8 @@ from functools import partial
 
 import numpy as np
 
-from afdcli.engines.loading import Engine, load_engine
+from afdcli.engines.engine import Engine
+from afdcli.engines.loading import load_engine
 from afdcli.machines.hardware import reuse_memory
 from afdcli.machines.processes import threaded_map
 from afdcli.options import DEFAULT_BACKBONE, ENGINES, ModelOptions
@@ -32,7 +33,7 @@ arguments = parser.parse_args()
 def seconds(engine: Engine, pixels: np.ndarray) -> float:
     """Time of `BATCHES` batches, as many at once as in `afd classify`."""
     begin = time.perf_counter()
-    list(threaded_map(partial(engine.top, k=5), [pixels] * BATCHES, engine.lanes))
+    list(threaded_map(partial(engine.predict_topk, k=5), [pixels] * BATCHES, engine.threads))
     return time.perf_counter() - begin
 
 

@@ -95,7 +95,7 @@ def measure(network: DedriftedClassifier, photos: str) -> dict[str, Tensor]:
     size, options = network.backbone.preprocessing.size, TrainOptions((photos,))
     pairs = [pair for one in enumerate(paths) if (pair := make_pair(one, size=size, options=options))]
     for begin in range(0, len(pairs), BATCH):
-        network.predict(network.images(np.stack([pair.degraded for pair in pairs[begin : begin + BATCH]])))
+        network.predict(network.to_tensor(np.stack([pair.degraded for pair in pairs[begin : begin + BATCH]])))
     return power
 
 

@@ -43,9 +43,9 @@ for source in Sources(arguments.photos):
     crop = plain.backbone.preprocessing(read_rgb(source.path, ReadOptions()).image)
     damaged = [np.asarray(codecs.decode(codecs.encode(crop, level))) for level in IMAGENET_C]
     with torch.inference_mode():
-        target = plain(plain.images(np.array(crop)[None]))
+        target = plain(plain.to_tensor(np.array(crop)[None]))
         for name, quality in told.items():
-            logits = trained.predict(trained.images(np.stack(damaged)), quality)[0]
+            logits = trained.predict(trained.to_tensor(np.stack(damaged)), quality)[0]
             kept[name].append(float((logits.argmax(1) == target.argmax(1)).float().mean()))
             nats[name].append(float(divergence(logits, target.expand_as(logits))))
 print("| the block is told | keep their class | divergence |")

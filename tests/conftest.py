@@ -32,8 +32,9 @@ def dedrifted(tmp_path: Path) -> tuple[Path, Path]:
     from safetensors.torch import save_file
 
     from afdcli.methods.afd import AFDConfig, AFDModule
-    from afdcli.models.backbones import load_backbone, split
+    from afdcli.models.backbones import load_backbone
     from afdcli.models.checkpoint import Checkpoint, save_checkpoint
+    from afdcli.models.taps import split
 
     torch.manual_seed(0)
     network, file = tmp_path / "network.safetensors", tmp_path / "module.safetensors"

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from afdcli.errors import AfdError, OutputExists, WrongUse
+from afdcli.machines.hardware import default_workers
 from afdcli.options import (
     DEFAULT_BACKBONE,
     IMAGENET_C,
@@ -30,7 +31,6 @@ from afdcli.options import (
     ModelOptions,
     ReadOptions,
     TrainOptions,
-    default_workers,
     degradations,
 )
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from afdcli.commands.classify import Anew
     from afdcli.commands.export import Exported
     from afdcli.commands.fuse import Fused
-    from afdcli.engines.loading import Engine
+    from afdcli.engines.engine import Engine
 
 ALL_READ, SOME_FAILED, REFUSED, INTERRUPTED = 0, 1, AfdError.exit_code, 130
 """The exit codes: every input was read; some were not, see the rows; nothing was done (an `AfdError` may have its own);

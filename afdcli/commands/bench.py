@@ -25,14 +25,16 @@ WARM_UP = 1.0
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast one part is."""
+    """How fast one part of classifying photos is on this machine."""
 
     part: str
+    """What was measured: `decode`, `decode, preprocess`, `inference` or `end to end`."""
     engine: str
-    """Empty where none takes part."""
+    """The engine that takes part in it; empty where none does."""
     weights: str
     """The de-drifting module; empty where none takes part."""
     photos_per_second: float
+    """How many photos it does in a second."""
 
 
 def bench(options: BenchOptions) -> Iterator[Rate]:
@@ -68,7 +70,7 @@ def bench(options: BenchOptions) -> Iterator[Rate]:
         )
         yield Rate(part, "", "", _rate((1 for _ in done), options.seconds))
     for (name, weights), engine in engines.items():
-        tops = threaded_map(partial(engine.top, k=5), cycle([batch]), engine.lanes)
+        tops = threaded_map(partial(engine.predict_topk, k=5), cycle([batch]), engine.threads)
         counts = (len(index) for index, *_ in tops)
         yield Rate("inference", name, weights, _rate(counts, options.seconds))
     settings = ClassifyOptions(options.photos, model=options.model, read=options.read, workers=options.workers)

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from afdcli.engines.loading import Engine, load_engine
+from afdcli.engines.engine import Engine
+from afdcli.engines.loading import load_engine
 from afdcli.errors import OutputRefused, WrongUse
 from afdcli.machines.cluster import ray_map_parts
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map, threaded_map
 from afdcli.models.description import Description
-from afdcli.options import ClassifyOptions, default_workers
+from afdcli.options import ClassifyOptions
 from afdcli.photos.samples import Sample, load_sample
 from afdcli.photos.sources import Source, Sources, printable
 from afdcli.results.record import check_may_write, record
@@ -195,21 +196,16 @@ class Classification:
     def _classify(self, sources: Iterator[Source]) -> Iterator[list[Prediction]]:
         if self._options.cluster == "none":
             return classify(sources, self.classifier, self._options)
-        make = partial(ClassifierOnAMachine, self._options)
-        return ray_map_parts(make, sources, self._options.model.batch_size)  # whole batches: the same as here
+        load = partial(load_engine, self._options.model, self._options.weights)
+        run = partial(_classify_there, options=self._options)
+        return ray_map_parts(load, run, sources, self._options.model.batch_size)
 
 
-class ClassifierOnAMachine:
-    """What a worker of a cluster does with a part of the photos: what is done here, with all processors there."""
-
-    def __init__(self, options: ClassifyOptions) -> None:
-        """Load the classifier."""
-        self._options = replace(options, workers=default_workers())
-        self._classifier = load_engine(options.model, options.weights)
-
-    def __call__(self, sources: list[Source]) -> list[list[Prediction]]:
-        """As `classify`."""
-        return list(classify(sources, self._classifier, self._options))
+def _classify_there(
+    sources: list[Source], classifier: Engine, workers: int, options: ClassifyOptions
+) -> Iterator[list[Prediction]]:
+    """What a machine of a cluster does with a part of the photos."""
+    return classify(sources, classifier, replace(options, workers=workers))
 
 
 def _with_stamp(source: Source) -> tuple[Source, str]:
@@ -236,7 +232,7 @@ def classify(sources: Iterable[Source], classifier: Engine, options: ClassifyOpt
         crashed=partial(Sample, error=CRASHED),
     )
     batches = in_parts(samples, options.model.batch_size)
-    return threaded_map(partial(_predict, classifier=classifier, topk=options.topk), batches, classifier.lanes)
+    return threaded_map(partial(_predict, classifier=classifier, topk=options.topk), batches, classifier.threads)
 
 
 def _predict(batch: list[Sample], classifier: Engine, topk: int) -> list[Prediction]:
@@ -247,7 +243,7 @@ def _predict(batch: list[Sample], classifier: Engine, topk: int) -> list[Predict
     if not readable:
         return predictions
     names = classifier.about.labels.names
-    indices, probabilities, drifts = classifier.top(np.stack(list(readable.values())), topk, qualities)
+    indices, probabilities, drifts = classifier.predict_topk(np.stack(list(readable.values())), topk, qualities)
     for place, number in enumerate(readable):
         classes = tuple(
             (names[index], int(index), round(float(probability), 4))

@@ -19,7 +19,7 @@ from PIL import Image
 
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.formats import codecs
-from afdcli.machines.cluster import OnAMachine, ray_map_parts
+from afdcli.machines.cluster import ray_ordered_map
 from afdcli.machines.processes import CRASHED, ordered_map
 from afdcli.options import Degradation, DegradeOptions
 from afdcli.photos import remote
@@ -107,7 +107,7 @@ class Degrading:
             tasks = _tasks(self.sources, before, places, self._inside(), options)
             done: Iterator[tuple[Source, list[Copy]]]
             if options.cluster == "ray":
-                done = ray_map_parts(partial(OnAMachine, work, crashed), tasks)
+                done = ray_ordered_map(work, tasks, crashed=crashed)
             else:
                 done = ordered_map(work, tasks, workers=options.workers, crashed=crashed)
             count = 0

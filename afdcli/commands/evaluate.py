@@ -16,12 +16,13 @@ import numpy as np
 from scipy.stats import binomtest
 
 from afdcli import atomic
-from afdcli.engines.loading import Engine, load_engine
+from afdcli.engines.engine import Engine
+from afdcli.engines.loading import load_engine
 from afdcli.errors import WrongUse
 from afdcli.formats import codecs
 from afdcli.machines.cluster import ray_map_parts
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map
-from afdcli.options import Degradation, EvaluateOptions, default_workers, degradations
+from afdcli.options import Degradation, EvaluateOptions, degradations
 from afdcli.photos.labels import labels_of
 from afdcli.photos.samples import Case, Damaged, Level, damage
 from afdcli.photos.sources import Sources
@@ -83,7 +84,7 @@ class Evaluation:
         self._options = options
         for degradation in _degradations(options):
             codecs.require(degradation.last.codec)
-        self._classifiers = {name: load_engine(options.model, name) for name in options.weights}
+        self._classifiers = _load_all(options)
         self._about = next(iter(self._classifiers.values())).about
         self.sources = Sources([str(options.dataset)], dataset=True)
         sources = list(self.sources)
@@ -108,8 +109,9 @@ class Evaluation:
         if self._options.cluster == "none":
             outcomes = classify_damaged(self.cases, self._classifiers, self._options, self.levels)
         else:
-            make = partial(EvaluatorOnAMachine, self._options, self.levels)
-            outcomes = ray_map_parts(make, self.cases, _batch_size(self._options, self.levels))
+            load = partial(_load_all, self._options)
+            run = partial(_classify_there, options=self._options, levels=self.levels)
+            outcomes = ray_map_parts(load, run, self.cases, _batch_size(self._options, self.levels))
         for outcome in outcomes:
             for name, seconds in outcome.seconds.items():
                 self._seconds[name] += seconds
@@ -226,23 +228,25 @@ def classify_damaged(
             qualities = np.concatenate([one.qualities for one in readable if one.qualities is not None])
             for name, classifier in classifiers.items():
                 begin = time.perf_counter()
-                index, *_ = classifier.top(pixels, most, qualities)
+                index, *_ = classifier.predict_topk(pixels, most, qualities)
                 outcome.seconds[name] = time.perf_counter() - begin
                 outcome.tops[name] = index.reshape(len(readable), 1 + len(levels), -1)
         yield outcome
 
 
-class EvaluatorOnAMachine:
-    """What a worker of a cluster does with a part of the photos: what is done here, with all processors there."""
+def _load_all(options: EvaluateOptions) -> dict[str, Engine]:
+    return {name: load_engine(options.model, name) for name in options.weights}
 
-    def __init__(self, options: EvaluateOptions, levels: Sequence[Level]) -> None:
-        """Load the classifiers."""
-        self._options, self._levels = replace(options, workers=default_workers()), levels
-        self._classifiers = {name: load_engine(options.model, name) for name in options.weights}
 
-    def __call__(self, cases: list[Case]) -> list[Outcome]:
-        """As `classify_damaged`."""
-        return list(classify_damaged(cases, self._classifiers, self._options, self._levels))
+def _classify_there(
+    cases: list[Case],
+    classifiers: Mapping[str, Engine],
+    workers: int,
+    options: EvaluateOptions,
+    levels: Sequence[Level],
+) -> Iterator[Outcome]:
+    """What a machine of a cluster does with a part of the photos."""
+    return classify_damaged(cases, classifiers, replace(options, workers=workers), levels)
 
 
 def _degradations(options: EvaluateOptions) -> tuple[Degradation, ...]:

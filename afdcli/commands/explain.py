@@ -66,7 +66,7 @@ def explain(options: ExplainOptions) -> Explanation:
         except UnreadableImage as error:
             raise UnreadableImage(f"'{options.photo}' cannot be compressed: {error}. Choose another codec.") from None
     with torch.inference_mode():
-        images = classifier.images(np.stack([np.asarray(view) for view in (photo, compressed) if view is not None]))
+        images = classifier.to_tensor(np.stack([np.asarray(view) for view in (photo, compressed) if view is not None]))
         features = classifier.features(images)
         assert classifier.module is not None
         mended, drift = classifier.module.mend(features, images)
@@ -109,7 +109,7 @@ def drift_statistics(options: ExplainOptions, levels: Sequence[Compression]) -> 
         except UnreadableImage:
             continue
         with torch.inference_mode():
-            images = classifier.images(np.stack([np.asarray(view) for view in (photo, *damaged)]))
+            images = classifier.to_tensor(np.stack([np.asarray(view) for view in (photo, *damaged)]))
             features, coefficients = classifier.features(images), dct.to(images.device)(images)
         for number, level in enumerate(levels, start=1):
             one = slice(number, number + 1)

@@ -9,20 +9,19 @@ import numpy as np
 import torch
 
 from afdcli import atomic
-from afdcli.errors import NotTheSame, WrongUse
-from afdcli.formats.exports import FORMATS
+from afdcli.errors import ParityError, WrongUse
+from afdcli.formats.exports import EXPORTS
+from afdcli.formats.marks import EXPORT
 from afdcli.models.classifier import load_classifier
-from afdcli.models.graphs import SAVE
 from afdcli.options import ExportOptions
 from afdcli.photos.samples import read_some
 from afdcli.photos.sources import Sources
-from afdcli.results.marks import EXPORT
 from afdcli.results.record import check_may_write
 
 TOLERANCE = 1e-3
-"""Of the largest difference between two probabilities."""
+"""How far a probability of the file may be from the classifier's, at most."""
 SAME_CLASS = 0.998
-"""Of the photos, the share that must get the same class."""
+"""The share of the photos that must get the same most probable class from both."""
 PHOTOS = 500
 """How many of the photos are compared, at most."""
 
@@ -32,12 +31,13 @@ class Exported:
     """What was written, and how near it is to the classifier in torch, in float32."""
 
     files: tuple[Path, ...]
+    """What was written: the output, and what lies beside it."""
     size: int
     """Bytes of all files."""
     photos: int
-    """How many were compared."""
+    """How many photos were compared."""
     same_class: int
-    """Of these, how many get the same class."""
+    """How many of the photos get the same most probable class from both."""
     difference: float
     """The largest difference between two probabilities, over all photos and classes."""
 
@@ -48,13 +48,13 @@ def export(options: ExportOptions) -> Exported:
     Raises:
         WrongUse: what it takes is not installed, the module cannot be exported, or none of the photos can be read.
         OutputRefused: a file cannot be written, or must not be replaced.
-        NotTheSame: the file gives something else. Nothing is written.
+        ParityError: the file gives something else. Nothing is written.
         BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
     """
     paths = [options.output, *([options.output.with_suffix(".bin")] if options.format == "openvino" else [])]
     inputs = (*options.photos, options.weights, options.model.backbone_checkpoint)
     check_may_write(paths, EXPORT, overwrite=options.overwrite, inputs=inputs, flag="OUT")
-    format_ = FORMATS[options.format]
+    format_ = EXPORTS[options.format]
     if not format_.is_installed():
         raise WrongUse(f"{options.format} is not installed. Install it with: pip install {format_.install}")
     classifier = load_classifier(options.model, options.weights)
@@ -65,7 +65,7 @@ def export(options: ExportOptions) -> Exported:
         raise WrongUse(f"None of {', '.join(options.photos)} is a photo that can be read.")
     with atomic.files(options.output.parent) as scratch:
         fresh = scratch / options.output.name
-        SAVE[options.format](classifier, fresh)
+        format_.save(classifier.graph(), fresh)
         run = format_.load(fresh, "float32")
         uses_quality = classifier.about.uses_quality
         same, difference = 0, 0.0
@@ -74,13 +74,13 @@ def export(options: ExportOptions) -> Exported:
             assert photo.pixels is not None
             pixels = photo.pixels[None]
             with torch.inference_mode():
-                logits, _ = classifier.predict(classifier.images(pixels), torch.from_numpy(quality))
+                logits, _ = classifier.predict(classifier.to_tensor(pixels), torch.from_numpy(quality))
             expected = logits.softmax(1).numpy()
             found = run([pixels, quality][: 1 + uses_quality])[0]
             same += int(found.argmax() == expected.argmax())
             difference = float(np.maximum(difference, np.abs(found - expected).max()))  # max() would lose NaN
         if not (difference <= TOLERANCE and same >= SAME_CLASS * len(photos)):
-            raise NotTheSame(
+            raise ParityError(
                 f"As {options.format}, {len(photos) - same} of {len(photos)} photos get another class, and "
                 f"probabilities differ by up to {difference:.1e}. Nothing was written."
             )

@@ -18,9 +18,9 @@ from afdcli.results.record import check_may_write
 
 PROGRAM = "afd fuse"
 TOLERANCE = 1e-4
-"""Of the largest difference, relative to the largest value."""
+"""How far an output of the folded module may be from the module's, at most, over the largest output."""
 PHOTOS = 16
-"""How many of the photos are compared."""
+"""How many of the photos are compared, at most."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Fused:
     difference: float
     """The largest difference between the outputs, over the largest output: over all photos, places and channels."""
     parameters: tuple[int, int]
-    """Before and after."""
+    """How many numbers the module has, before and after folding."""
     macs: tuple[int, int]
     """Multiply-adds for one image, before and after."""
     photos: int
-    """How many were compared."""
+    """How many photos were compared."""
 
 
 def fuse(options: FuseOptions) -> Fused:
@@ -61,7 +61,7 @@ def fuse(options: FuseOptions) -> Fused:
     with torch.inference_mode():
         for photo in photos:
             assert photo.pixels is not None
-            images = classifier.images(photo.pixels[None])
+            images = classifier.to_tensor(photo.pixels[None])
             features = classifier.features(images)
             before, after = module.mend(features, images)[0], folded.mend(features, images)[0]
             difference = float(np.maximum(difference, float((before - after).abs().max())))  # max() would lose NaN

@@ -23,18 +23,19 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from afdcli.errors import BadCheckpoint, TrainingStopped, WrongUse
+from afdcli.formats.marks import PROGRAM_KEY
 from afdcli.machines.processes import ordered_map
 from afdcli.methods import METHODS
+from afdcli.methods.finite import check_finite, not_finite
 from afdcli.methods.remedy import Batch, Remedy
-from afdcli.models.backbones import default_tap, load_backbone, split
+from afdcli.models.backbones import load_backbone
 from afdcli.models.checkpoint import Checkpoint, check_backbone, load_checkpoint, save_checkpoint, write_tensors
 from afdcli.models.classifier import DedriftedClassifier, find_weights, pick_device
-from afdcli.models.finite import check_finite, not_finite
+from afdcli.models.taps import default_tap, split
 from afdcli.options import TrainOptions
 from afdcli.photos.labels import labels_of
 from afdcli.photos.samples import Pair, make_pair
 from afdcli.photos.sources import Sources
-from afdcli.results.marks import PROGRAM_KEY
 from afdcli.results.record import check_may_write, read_record, record, write_record
 from afdcli.results.rowfile import ResultFile, files_of
 from afdcli.training.peers import Peers
@@ -232,8 +233,8 @@ class Training:
         assert module is not None
         for group in self._optimizer.param_groups:
             group["lr"] = options.learning_rate * group["rate"] * _schedule(self.done, options.steps)
-        original = self._teacher.images(np.stack([pair.original for pair in pairs]))
-        degraded = self._teacher.images(np.stack([pair.degraded for pair in pairs]))
+        original = self._teacher.to_tensor(np.stack([pair.original for pair in pairs]))
+        degraded = self._teacher.to_tensor(np.stack([pair.degraded for pair in pairs]))
         quality = original.new_tensor([pair.quality for pair in pairs])
         labels = [self._labels[pair.path] for pair in pairs] if self._labels else None
         batch = Batch(original, degraded, quality, None if labels is None else torch.tensor(labels).to(quality.device))

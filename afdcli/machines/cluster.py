@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib import metadata
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from afdcli.errors import AfdError, WrongUse
-from afdcli.machines.hardware import reuse_memory, use_all_processors
+from afdcli.machines.hardware import default_workers, reuse_memory, use_all_processors
 from afdcli.machines.processes import in_parts, ordered_map
-from afdcli.options import default_workers
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Loaded = TypeVar("Loaded")
 
 PART = 1024
 """Photos that a worker is sent at a time."""
@@ -37,7 +38,7 @@ def ray_map(make: Callable[[], Callable[[Item], Result]], items: Iterable[Item])
 
     Raises:
         WrongUse: Ray is not installed.
-        AfdError: a worker's, or the cluster is gone.
+        AfdError: a worker raised it, or the cluster is gone, or its machines have another version of afd.
     """
     ray = _import_ray()
     started = not ray.is_initialized()
@@ -57,24 +58,48 @@ def ray_map(make: Callable[[], Callable[[Item], Result]], items: Iterable[Item])
             ray.shutdown()
 
 
-class OnAMachine:
-    """What a worker makes of a part of the items: what `ordered_map` does here, with all processors there."""
+class OnAMachine(Generic[Loaded, Item, Result]):
+    """What a worker of a cluster does with a part of the items: what is done here, with all processors there."""
 
-    def __init__(self, function: Callable[[Any], Any], crashed: Callable[[Any], Any]) -> None:
-        """Both are as for `ordered_map`."""
-        self._function, self._crashed = function, crashed
+    def __init__(self, load: Callable[[], Loaded], run: Callable[[list[Item], Loaded, int], Iterable[Result]]) -> None:
+        """`load` is called once, here and now; `run` for each part, with what `load` gave and how many processes the
+        machine has processors for, and gives the results in the order of the items."""
+        self._loaded, self._run = load(), run
 
-    def __call__(self, items: list[Any]) -> list[Any]:
-        """The results, in the order of the items."""
-        return list(ordered_map(self._function, items, workers=default_workers(), crashed=self._crashed))
+    def __call__(self, items: list[Item]) -> list[Result]:
+        """The results for a part of the items, in their order."""
+        return list(self._run(items, self._loaded, default_workers()))
 
 
 def ray_map_parts(
-    make: Callable[[], Callable[[list[Item]], Iterable[Result]]], items: Iterable[Item], together: int = 1
+    load: Callable[[], Loaded],
+    run: Callable[[list[Item], Loaded, int], Iterable[Result]],
+    items: Iterable[Item],
+    together: int = 1,
 ) -> Iterator[Result]:
-    """As `ray_map`, but workers get `PART` items at once, whole batches of `together`, each giving several results."""
+    """The results of `run` for all `items`, in their order; both functions are as for `OnAMachine`.
+
+    Machines get about `PART` items at once, whole batches of `together`, so that these are the same as here.
+    """
     size = max(PART // together, 1) * together
-    return chain.from_iterable(ray_map(make, in_parts(items, size)))
+    return chain.from_iterable(ray_map(partial(OnAMachine, load, run), in_parts(items, size)))
+
+
+def ray_ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], *, crashed: Callable[[Item], Result]
+) -> Iterator[Result]:
+    """`ordered_map` by all machines of the cluster: `function` of each item, in order; raises what `ray_map` does."""
+    return ray_map_parts(_load_nothing, partial(_map_here, function=function, crashed=crashed), items)
+
+
+def _load_nothing() -> None:
+    """What a worker loads that needs nothing but the items."""
+
+
+def _map_here(
+    items: list[Item], _: None, workers: int, function: Callable[[Item], Result], crashed: Callable[[Item], Result]
+) -> Iterator[Result]:
+    return ordered_map(function, items, workers=workers, crashed=crashed)
 
 
 def _ordered(ray: Any, workers: list[Any], items: Iterator[Item]) -> Iterator[Any]:
@@ -111,7 +136,7 @@ def _workers(ray: Any, make: Callable[[], Callable[[Item], Result]]) -> list[Any
 
 
 def _check_machines(ray: Any, machines: list[str]) -> None:
-    """See that each has what a worker needs: one that cannot begin would be begun again for ever."""
+    """Check that each machine has what a worker needs: one that cannot begin would be begun again for ever."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     version = ray.remote(_version)
@@ -131,6 +156,8 @@ def _version() -> str:
 
 
 class _Worker:
+    """A process of Ray on one of its machines. It makes what it works with when it gets its first item."""
+
     def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
         self._make = make
         self._work: Callable[[Any], Any] | None = None

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import platform
 import sys
 from importlib import metadata
 
-from afdcli.options import default_workers
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""The numbers of two of glibc's settings, in malloc.h."""
 GPU_DRIVERS = (
     "/dev/nvidiactl",
     "/dev/nvhost-gpu",  # Jetson
@@ -18,6 +15,12 @@ GPU_DRIVERS = (
     "/dev/kfd",  # AMD
     "C:/Windows/System32/nvcuda.dll",
 )
+"""Files of which one is there where the driver of a GPU is installed."""
+
+
+def default_workers() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def reuse_memory() -> None:
@@ -25,6 +28,8 @@ def reuse_memory() -> None:
 
     Otherwise every layer's output is a fresh mapping, and zeroing its pages takes as long as the network itself.
     """
+    import ctypes  # options use this file, and every start would wait for it
+
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, 2**30)
@@ -38,6 +43,8 @@ def use_all_processors() -> None:
 
 def may_have_gpu() -> bool:
     """Whether torch may find a GPU here. Where this is False, it need not be asked."""
+    import platform  # as above
+
     build = metadata.version("torch").partition("+")[2]
     return (
         build.startswith(("rocm", "xpu"))

@@ -13,16 +13,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from itertools import cycle, islice
 from typing import Any, TypeVar
 
 import numpy as np
 
 from afdcli.errors import AfdError
-from afdcli.photos.reading import silence_decoders
 
 CRASHED = "damaged image: its decoder crashed, or ran out of memory"
-"""The error of a source on which a process died."""
+"""The `error` of a photo on which the process that decoded it died."""
 
 SEVERAL = 8
 """Items that a process gets at a time, at most: each message between processes costs as much as some work."""
@@ -57,7 +57,7 @@ def ordered_map(
     most = max(1, ahead // several)
     trays = _Trays(most, several * room)
     free = cycle(range(most))  # The parts that wait are consecutive, so no two of them have the same tray.
-    pool = _pool(workers, trays)
+    pool = _pool(workers, function, trays)
     waiting: deque[tuple[list[Item], int, Future[Packed]]] = deque()
     try:
         while True:
@@ -72,7 +72,7 @@ def ordered_map(
             except BrokenProcessPool:
                 # Nobody says which item it was, so each one without a result has a process to itself.
                 pool.shutdown()
-                pool = _pool(workers, trays)
+                pool = _pool(workers, function, trays)
                 waiting = deque(
                     (some, tray, _isolated(function, some, future, crashed)) for some, tray, future in waiting
                 )
@@ -104,7 +104,7 @@ def threaded_map(function: Callable[[Item], Result], items: Iterable[Item], thre
 
 
 def in_parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """`items`, so many at a time; the last part may be short."""
+    """`items` in lists of `size`, in their order; the last list may be shorter."""
     items = iter(items)
     return iter(lambda: list(islice(items, size)), [])
 
@@ -134,7 +134,7 @@ class _Trays:
         return pickle.dumps(results, protocol=5, buffer_callback=lay), sizes
 
     def take(self, tray: int, packed: Packed) -> list[Any]:
-        """What was put there, copied, so that the tray is free."""
+        """The results that `put` laid on the tray `tray`, their arrays copied, so that the tray is free."""
         data, sizes = packed
         arrays = np.split(self._place(tray)[: sum(sizes)], np.cumsum(sizes)[:-1])
         results: list[Any] = pickle.loads(data, buffers=[array.copy() for array in arrays])
@@ -148,13 +148,21 @@ _trays: _Trays
 """In a worker: where its results go."""
 
 
-def _pool(workers: int, trays: _Trays | None = None) -> ProcessPoolExecutor:
+def _pool(workers: int, function: Callable[..., object], trays: _Trays | None = None) -> ProcessPoolExecutor:
+    """Processes that are ready for `function`: the server that they are forked from has its module already."""
     # Forking this process is unsafe once torch has started threads; a server that never had any can be forked.
     method = "spawn" if sys.platform == "win32" else "forkserver"
     context = multiprocessing.get_context(method)
     if method == "forkserver":
-        context.set_forkserver_preload([__name__])
+        context.set_forkserver_preload([__name__, *_modules_of(function)])
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(trays,))
+
+
+def _modules_of(function: Callable[..., object]) -> list[str]:
+    """The name of the module of `function`; none where that is the program, which workers import when they start."""
+    while isinstance(function, partial):
+        function = function.func
+    return [function.__module__] if function.__module__ != "__main__" else []
 
 
 def _submit(
@@ -203,7 +211,7 @@ def _isolated(
 
 
 def _alone(function: Callable[[Item], Result], item: Item, crashed: Callable[[Item], Result]) -> Result:
-    with _pool(1) as pool:
+    with _pool(1, function) as pool:
         try:
             pool.submit(_nothing).result()
         except BrokenProcessPool:
@@ -228,6 +236,15 @@ def _start_worker(trays: _Trays | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent answers it.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     silence_decoders()
+
+
+def silence_decoders() -> None:
+    """Send to nowhere what this process writes to standard error, for one that does nothing but decode.
+
+    libtiff writes its complaints straight to standard error, by the thousand on a bad folder; what matters is in the
+    error of the file's row.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _end_with_parent() -> None:

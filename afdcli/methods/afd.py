@@ -29,7 +29,7 @@ from afdcli.methods.remedy import (
     divergence,
     mean_relative_error,
     relative_error,
-    silence,
+    zero_init,
 )
 from afdcli.options import TrainOptions
 
@@ -213,7 +213,7 @@ class FeatureEnhancer(nn.Module):
         self.up = nn.ModuleList(_block(a + b, a) for a, b in reversed([*pairwise(widths)]))
         self.leave = RepConv(widths[0], config.channels)
         for last in (self.leave.squeeze_first[1], self.leave.squeeze_last[1], self.leave.point):
-            silence(last)
+            zero_init(last)
 
     def forward(self, features: Tensor) -> Tensor:
         """The correction (B, channels, H, W) to `features` (B, channels, H, W)."""
@@ -242,7 +242,7 @@ def _correction(channels: int, rank: int) -> nn.Module:
         return nn.Identity()
     rank = min(rank, channels)
     last = nn.Conv2d(rank, channels, 1)
-    silence(last)
+    zero_init(last)
     return nn.Sequential(nn.Conv2d(channels, rank, 1), nn.PReLU(rank), last)
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from afdcli.methods.remedy import Batch, Network, Remedy, relative_error, silence
+from afdcli.methods.remedy import Batch, Network, Remedy, relative_error, zero_init
 from afdcli.options import TrainOptions
 
 
@@ -51,7 +51,7 @@ class DDPModule(Remedy):
             for width in config.widths
         )
         self.fuse = nn.Conv2d(sum(config.widths), config.channels, 1)
-        silence(self.fuse)
+        zero_init(self.fuse)
 
     @classmethod
     def build(cls, options: TrainOptions, channels: int, blocks: tuple[int, ...]) -> DDPModule:

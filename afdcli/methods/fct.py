@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from afdcli.methods.afd import AFDConfig, DriftEstimator
-from afdcli.methods.remedy import Batch, Network, Remedy, mean_relative_error, misprediction, relative_error, silence
+from afdcli.methods.remedy import Batch, Network, Remedy, mean_relative_error, misprediction, relative_error, zero_init
 from afdcli.options import TrainOptions
 
 CONSISTENCY = 0.03
@@ -57,7 +57,7 @@ class FCTModule(Remedy):
             nn.PReLU(config.width),
             nn.Conv2d(config.width, config.channels, 3, padding=1),
         )
-        silence(self.mapping[-1])
+        zero_init(self.mapping[-1])
 
     @classmethod
     def build(cls, options: TrainOptions, channels: int, blocks: tuple[int, ...]) -> FCTModule:

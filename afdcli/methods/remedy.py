@@ -137,7 +137,7 @@ def misprediction(logits: Tensor, batch: Batch, target: Tensor) -> Tensor:
     return divergence(logits, target)
 
 
-def silence(last: nn.Module) -> None:
+def zero_init(last: nn.Module) -> None:
     """Have an untrained module add nothing, so that training starts from the backbone as it is."""
     for parameter in last.parameters():
         nn.init.zeros_(parameter)

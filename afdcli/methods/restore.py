@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from afdcli.errors import BadCheckpoint
-from afdcli.methods.remedy import Batch, Network, Remedy, silence
-from afdcli.models.finite import check_finite
+from afdcli.methods.finite import check_finite
+from afdcli.methods.remedy import Batch, Network, Remedy, zero_init
 from afdcli.options import TrainOptions
 
 
@@ -55,7 +55,7 @@ class ARCNN(Remedy):
             nn.ReLU(),
             nn.Conv2d(map_, 3, 5, padding=2),
         )
-        silence(self.layers[-1])
+        zero_init(self.layers[-1])
 
     @classmethod
     def build(cls, options: TrainOptions, channels: int, blocks: tuple[int, ...]) -> ARCNN:

@@ -16,18 +16,18 @@ from torch import Tensor
 
 from afdcli import atomic
 from afdcli.errors import BadCheckpoint
+from afdcli.formats.marks import PROGRAM_KEY
 from afdcli.methods import METHODS
+from afdcli.methods.finite import check_finite
 from afdcli.methods.remedy import Remedy
 from afdcli.models.backbones import Backbone
-from afdcli.models.finite import check_finite
 from afdcli.options import TAPS
-from afdcli.results.marks import PROGRAM_KEY
 
 FORMAT = "afd-dedrift 1"
 
 
 class ForeignCheckpoint(BadCheckpoint):
-    """A sound file that is not ours."""
+    """A safetensors file that is sound, and holds no module of afd."""
 
 
 CHANGED = "backbone."
@@ -36,15 +36,16 @@ CHANGED = "backbone."
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A module, and where it belongs."""
+    """A module that was trained, and the place in the backbone where it belongs."""
 
     module: Remedy
+    """The module itself, in evaluation mode where it was read from a file."""
     tap: str
-    """One of `TAPS`."""
+    """Where in the backbone the module goes, one of `TAPS`."""
     backbone: str
-    """timm's name."""
+    """timm's name of the backbone that the module was trained for."""
     fingerprint: str
-    """Of the backbone's weights, see `Backbone`."""
+    """The SHA-256 of the backbone's weights, see `Backbone.fingerprint`."""
     changed: Mapping[str, Tensor] = field(default_factory=dict)
     """The backbone's tensors that were trained as well, by their names in it."""
 
@@ -65,17 +66,18 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, program: str = "afd trai
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file, all of it or nothing."""
+    """Write `tensors`, by name, and the texts of `metadata` to a safetensors file at `path`, all of it or nothing."""
     with atomic.file(path) as fresh:
         fresh.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint.
+    """The checkpoint that `save_checkpoint` wrote to `path`.
 
     Raises:
-        ForeignCheckpoint: it is not ours.
-        BadCheckpoint: it is not there, truncated, its tensors are not those of its config, or have NaN or infinity.
+        ForeignCheckpoint: the file holds no module of afd.
+        BadCheckpoint: the file is not there, or truncated, or its tensors are not those of its config, or have NaN or
+            infinity.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -105,7 +107,7 @@ def check_backbone(checkpoint: Checkpoint, backbone: Backbone, path: Path) -> No
     """Check that `checkpoint`, from `path`, was trained for just this backbone.
 
     Raises:
-        BadCheckpoint: it is for another one, or for other weights of it.
+        BadCheckpoint: the checkpoint is for another backbone, or for other weights of this one.
     """
     if checkpoint.backbone != backbone.name:
         raise BadCheckpoint(f"'{path}' is for {checkpoint.backbone}, not {backbone.name}. Add --backbone.")

@@ -1,8 +1,9 @@
-"""One network from pixels to logits: normalise -> stem -> de-drifting module -> tail."""
+"""One network from pixels to logits: normalise -> stem -> de-drifting module -> tail; and where it is loaded from."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from copy import deepcopy
 from dataclasses import asdict, replace
@@ -15,37 +16,47 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from afdcli.errors import WrongUse
+from afdcli.formats.exports import Graph
 from afdcli.methods.remedy import Outputs, Remedy
 from afdcli.methods.restore import Restorer, load_restorer
-from afdcli.models.backbones import Backbone, Tail, load_backbone, split
+from afdcli.models.backbones import Backbone, load_backbone
 from afdcli.models.checkpoint import Checkpoint, ForeignCheckpoint, check_backbone, load_checkpoint
 from afdcli.models.description import DRIFT, PIXELS, PROBABILITIES, QUALITY, Description
+from afdcli.models.taps import Tail, split
 from afdcli.options import ModelOptions
 
 PACKAGE = Path(__file__).parents[1]
 SHIPPED = (PACKAGE / "weights", PACKAGE.parent / "weights")
-"""Where the modules are that come with afd: as installed, and as in its repository."""
+"""The folders in which the modules that come with afd are: as installed, and as in its repository."""
 
 
 class DedriftedClassifier(nn.Module):
     """A frozen backbone with, or without, a module that undoes what compression did, see `Remedy`."""
 
     engine = "torch"
-    lanes = 0
+    """What runs this classifier, see `Engine`."""
+    threads = 0
+    """Batches are run in the main thread: in others torch gets fresh memory all the time, see `Engine`."""
     mean: Tensor
+    """(1, 3, 1, 1), what normalising subtracts from pixels in [0, 1]."""
     std: Tensor
+    """(1, 3, 1, 1), what normalising divides by."""
 
     def __init__(self, backbone: Backbone, module: Remedy | None = None, tap: str = "stem") -> None:
-        """`module`, if there is one, goes to `tap`."""
+        """A classifier of the weights of `backbone`, shared and not copied, with `module` at `tap`, one of `TAPS`.
+
+        Raises:
+            UnsupportedBackbone: `backbone` cannot be cut at `tap`.
+        """
         super().__init__()
         self.backbone = backbone
         self.module = module
-        self.weights = "none"
+        self.weights_sha256 = "none"
         """The SHA-256 of the file that the module is from; `none` if there is none."""
         self.files = backbone.files
         """What all this was read from, and where else a module was looked for; empty where that is not known."""
         self.precision = "float32"
-        """What `top` computes in, see `ModelOptions`."""
+        """What `predict_topk` computes in, `float32` or `bfloat16`, see `ModelOptions`."""
         self._together = sys.maxsize
         """How many images memory is enough for, as far as is known."""
         self.stem: nn.Module = nn.Identity()
@@ -58,12 +69,12 @@ class DedriftedClassifier(nn.Module):
 
     @property
     def about(self) -> Description:
-        """What it is."""
+        """What this classifier is, apart from its network."""
         backbone, module = self.backbone, self.module
         return Description(
             backbone=backbone.name,
             backbone_sha256=backbone.fingerprint,
-            weights_sha256=self.weights,
+            weights_sha256=self.weights_sha256,
             method="none" if module is None else module.method,
             config=None if module is None or not module.compilable else asdict(module.config),
             inputs=(PIXELS, QUALITY) if module is not None and module.uses_quality else (PIXELS,),
@@ -103,12 +114,12 @@ class DedriftedClassifier(nn.Module):
         """The features at the tap, not de-drifted, of `images` (B, 3, H, W), RGB in [0, 1]."""
         return self.stem((images - self.mean) / self.std)  # type: ignore[no-any-return]
 
-    def images(self, pixels: np.ndarray) -> Tensor:
-        """(B, 3, H, W) in [0, 1] on this classifier's device, of `pixels` (B, H, W, 3), uint8 in [0, 255]."""
+    def to_tensor(self, pixels: np.ndarray) -> Tensor:
+        """Images (B, 3, H, W) float32 in [0, 1], on this classifier's device, from `pixels` (B, H, W, 3) uint8 RGB."""
         images = torch.from_numpy(pixels).to(self.mean.device)
         return images.permute(0, 3, 1, 2).float() / 255  # channels last: faster throughout
 
-    def top(
+    def predict_topk(
         self, pixels: np.ndarray, k: int, quality: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """The `k` most probable classes of `pixels` (B, H, W, 3), uint8 in [0, 255]; `quality` is as for `predict`.
@@ -126,7 +137,7 @@ class DedriftedClassifier(nn.Module):
         while begin < len(pixels):
             images = slice(begin, begin + self._together)
             try:
-                parts.append(self._top(pixels[images], k, None if quality is None else quality[images]))
+                parts.append(self._topk(pixels[images], k, None if quality is None else quality[images]))
                 begin = images.stop
             except torch.OutOfMemoryError:
                 self._together = min(self._together, len(pixels) - begin) // 2
@@ -136,28 +147,59 @@ class DedriftedClassifier(nn.Module):
         return np.concatenate(index), np.concatenate(probability), None if drift[0] is None else np.concatenate(drift)
 
     @torch.inference_mode()
-    def _top(
+    def _topk(
         self, pixels: np.ndarray, k: int, quality: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         known = None if quality is None else torch.from_numpy(quality).float().to(self.mean.device)
         with torch.autocast(self.mean.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            logits, drift = self.predict(self.images(pixels), known)
+            logits, drift = self.predict(self.to_tensor(pixels), known)
         probability, index = logits.float().softmax(1).topk(k)
         return index.cpu().numpy(), probability.cpu().numpy(), None if drift is None else drift.float().cpu().numpy()
 
     def added_parameters(self) -> int:
-        """Those of the module."""
+        """How many numbers the module has that were trained."""
         return sum(parameter.numel() for parameter in self.module.parameters()) if self.module is not None else 0
 
     @torch.inference_mode()
     def added_macs(self) -> int:
-        """Multiply-adds for one image that the module costs, in convolutions and products of matrices: nearly all."""
+        """How many multiply-adds the module adds for one image: those of convolutions and products of matrices."""
         size, counts = self.backbone.preprocessing.size, []
         for network in (self, DedriftedClassifier(self.backbone).to(self.mean.device)):
             with FlopCounterMode(display=False) as counter:
                 network(torch.zeros(1, 3, size, size, device=self.mean.device))
             counts.append(counter.get_total_flops() // 2)
         return int(counts[0] - counts[1])
+
+    def graph(self) -> Graph:
+        """This classifier, which must be on the processor, as files have it: see `FromPixels`.
+
+        Its weights are shared, not copied.
+        """
+        size, about = self.backbone.preprocessing.size, self.about
+        examples = {PIXELS: torch.zeros(2, size, size, 3, dtype=torch.uint8), QUALITY: torch.full((2,), torch.nan)}
+        return Graph(
+            FromPixels(self).eval(),
+            {name: examples[name] for name in about.inputs},
+            about.outputs,
+            json.dumps(about.to_json()),
+        )
+
+
+class FromPixels(nn.Module):
+    """A classifier that takes pixels as they come from a decoder, and gives probabilities, with all between inside."""
+
+    def __init__(self, classifier: DedriftedClassifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, pixels: Tensor, quality: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Probabilities (B, classes) of `pixels` (B, H, W, 3), uint8 RGB, and, if it is estimated, the drift (B,).
+
+        `quality` is as for `DedriftedClassifier.predict`.
+        """
+        logits, drift = self.classifier.predict(pixels.permute(0, 3, 1, 2).float() / 255, quality)
+        probabilities = logits.softmax(1)
+        return (probabilities,) if drift is None else (probabilities, drift)
 
 
 def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedClassifier:
@@ -178,7 +220,7 @@ def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedCl
         classifier = _load(path, backbone)
         assert classifier.module is not None
         classifier.module = classifier.module.folded()
-        classifier.weights = hashlib.sha256(path.read_bytes()).hexdigest()
+        classifier.weights_sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     classifier.precision = options.precision
     classifier.files = backbone.files and (*backbone.files, *_candidates(weights, backbone.name))
     return classifier.eval().to(device).to(memory_format=torch.channels_last)

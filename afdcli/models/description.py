@@ -23,20 +23,22 @@ class Description:
     backbone: str
     """timm's name of the architecture."""
     backbone_sha256: str
-    """Of all its weights and buffers."""
+    """The SHA-256, in hexadecimal digits, of all weights and buffers of the backbone."""
     weights_sha256: str
-    """Of the file that the module is from; `none` without one."""
+    """The SHA-256, in hexadecimal digits, of the file that the module is from; `none` without a module."""
     method: str
-    """What made the module; `none` without one."""
+    """The method that made the module, a key of `METHODS`; `none` without a module."""
     config: dict[str, Any] | None
-    """What the module is built from; None without one, and where it is from elsewhere."""
+    """What the module is built from, the fields of its `Config`; None without a module, or with one from elsewhere."""
     inputs: tuple[str, ...]
     """`pixels` (B, H, W, 3), uint8 RGB, and, if it is used, `quality` (B,), float32, the JPEG quality factor, NaN where
     it is not known."""
     outputs: tuple[str, ...]
     """`probabilities` (B, classes) and, if it is estimated, `drift` (B,), the mean of the drift map in (0, 1)."""
     preprocessing: Preprocessing
+    """What is to be done to a photo before the classifier takes it."""
     labels: Labels
+    """What the classes are called, in the order of the probabilities."""
 
     @property
     def uses_quality(self) -> bool:
@@ -49,7 +51,7 @@ class Description:
         return DRIFT in self.outputs
 
     def to_json(self) -> dict[str, Any]:
-        """As it is in the metadata of an exported file."""
+        """This description as values of JSON: so it is in the metadata of an exported file."""
         content = asdict(self)
         labels = content.pop("labels")
         content["preprocessing"]["interpolation"] = self.preprocessing.interpolation.name.lower()
@@ -62,10 +64,10 @@ class Description:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Description:
-        """What `to_json` gave, perhaps read from a file.
+        """The description that `to_json` was called of, from what that gave, perhaps read from a file.
 
         Raises:
-            KeyError, TypeError, ValueError: it did not.
+            KeyError, TypeError, ValueError: `content` is not what `to_json` gives.
         """
         kept = {name: content[name] for name in cls.__dataclass_fields__ if name not in ("preprocessing", "labels")}
         preprocessing = Preprocessing(**content["preprocessing"])

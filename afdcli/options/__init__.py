@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from afdcli.errors import WrongUse
+from afdcli.formats.exports import EXPORTS
+from afdcli.machines.hardware import default_workers
 
 QUALITIES = {
     "jpeg": range(1, 101),
@@ -27,7 +29,7 @@ METHOD_NAMES = ("afd", "fct", "ddp", "augment", "restore")
 """What can be trained, see `methods`."""
 ENGINES = ("auto", "torch", "openvino", "onnxruntime")
 CLUSTERS = ("none", "ray")
-EXPORT_ENDINGS = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
+EXPORT_ENDINGS = {name: one.ending for name, one in EXPORTS.items()}
 """Formats for other programs, and how their files end."""
 TAPS = ("stem", "stage1", "stage2")
 """Where a backbone can be cut, see `backbones.split`."""
@@ -39,11 +41,6 @@ MAX_PIXELS = 250_000_000
 """Larger than any phone's photo (200 megapixels). To read one of so many takes 2.3 GB at most beside the file, for its
 pixels as decoded and as RGB; what decoders need themselves makes it 2.7 GB for AVIF and progressive JPEG, 4.2 GB for
 WebP and 5 GB for JPEG 2000 (measured: 9, 10.6, 16.6 and 19.4 bytes a pixel)."""
-
-
-def default_workers() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _at_least(flag: str, value: int, least: int) -> None:

@@ -276,12 +276,3 @@ class Preprocessing:
         x, y = image.width / width, image.height / height
         kept = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
         return image.resize((self.size, self.size), self.interpolation, box=kept)
-
-
-def silence_decoders() -> None:
-    """Silence a process that does nothing but decode.
-
-    libtiff writes its complaints straight to standard error, by the thousand on a bad folder; what matters is in the
-    error of the file's row.
-    """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from afdcli import atomic
-from afdcli.results.marks import PNG_KEY
+from afdcli.formats.marks import PNG_KEY
 from afdcli.results.naming import told_apart, visible
 from afdcli.results.rowfile import Row
 

@@ -22,7 +22,7 @@ from typing import Any
 from afdcli import atomic
 from afdcli.errors import OutputExists, OutputRefused
 from afdcli.formats import codecs
-from afdcli.results.marks import read_mark
+from afdcli.formats.marks import read_mark
 
 ROWS = (".csv", ".jsonl", ".parquet")
 """How files end that have a record beside them."""

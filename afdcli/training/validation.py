@@ -102,7 +102,7 @@ def _views(path: str, teacher: DedriftedClassifier, read: ReadOptions) -> Tensor
         damaged += [preprocessing(codecs.decode(codecs.encode(photo, level))) for level in IMAGENET_C]
     except UnreadableImage:
         return None
-    return teacher.images(np.stack([np.asarray(image) for image in (crop, *damaged)]))
+    return teacher.to_tensor(np.stack([np.asarray(image) for image in (crop, *damaged)]))
 
 
 def _angle(features: Tensor, target: Tensor) -> float:

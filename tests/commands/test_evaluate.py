@@ -183,7 +183,7 @@ def test_other_weights_are_compared_with_the_first(labelled, monkeypatch, classi
         """Always says what the last class of the list is."""
 
         def top(self, pixels, k, quality):
-            indices, *others = super().top(pixels, k, quality)
+            indices, *others = super().predict_topk(pixels, k, quality)
             return np.full_like(indices, 999), *others
 
     other = Stubborn(classifier.backbone).eval()
@@ -200,7 +200,7 @@ def test_classifiers_are_told_the_quality_in_each_files_tables(plain, monkeypatc
     class Listening(type(classifier)):
         def top(self, pixels, k, quality):
             told.append(quality.tolist())
-            return super().top(pixels, k, quality)
+            return super().predict_topk(pixels, k, quality)
 
     listening = Listening(classifier.backbone).eval()
     monkeypatch.setattr(command, "load_engine", lambda *_: listening)
@@ -319,7 +319,7 @@ def test_crop_first_compresses_what_the_network_sees(plain, classifier, predicte
         buffer = io.BytesIO()
         crop.save(buffer, "JPEG", quality=4, subsampling="4:2:0")
         size += buffer.tell()
-        index, *_ = classifier.top(np.array(Image.open(buffer))[None], 1)
+        index, *_ = classifier.predict_topk(np.array(Image.open(buffer))[None], 1)
         agreed += index[0, 0] == predicted[number][0]
     row = evaluate(plain, 4)[1]
     assert row["order"] == "crop-first"
@@ -335,7 +335,7 @@ def test_compress_first_compresses_the_photo_at_its_own_size(plain, classifier, 
             photo.convert("RGB").save(buffer, "JPEG", quality=4, subsampling="4:2:0")
             pixels += photo.width * photo.height
         size += buffer.tell()
-        index, *_ = classifier.top(np.array(classifier.backbone.preprocessing(Image.open(buffer)))[None], 1)
+        index, *_ = classifier.predict_topk(np.array(classifier.backbone.preprocessing(Image.open(buffer)))[None], 1)
         agreed += index[0, 0] == predicted[number][0]
     row = evaluate(plain, 4, order="compress-first")[1]
     assert row["order"] == "compress-first"

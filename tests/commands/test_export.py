@@ -12,7 +12,7 @@ import torch
 
 from afdcli.commands import export as command
 from afdcli.commands.export import export
-from afdcli.errors import NotTheSame, OutputRefused, WrongUse
+from afdcli.errors import OutputRefused, ParityError, WrongUse
 from afdcli.formats import exports
 from afdcli.options import EXPORT_ENDINGS, ExportOptions, ModelOptions, ReadOptions
 from afdcli.photos.reading import read_rgb
@@ -68,14 +68,14 @@ def test_without_a_module_it_is_timms_own_network(options, tmp_path, photos):
     pixels = np.round(255 * pixels).astype(np.uint8).transpose(1, 2, 0)[None]
     assert pixels.shape == (1, size, size, 3)
     np.testing.assert_allclose(
-        exports.FORMATS["onnx"].load(options.output, "float32")([pixels])[0], expected, atol=1e-5
+        exports.EXPORTS["onnx"].load(options.output, "float32")([pixels])[0], expected, atol=1e-5
     )
 
 
 def test_what_differs_is_not_written(options, monkeypatch):
-    wrong = replace(exports.FORMATS["onnx"], load=lambda *_: lambda inputs: [np.full((1, 8), 0.125, np.float32)])
-    monkeypatch.setitem(command.FORMATS, "onnx", wrong)
-    with pytest.raises(NotTheSame, match="Nothing was written"):
+    wrong = replace(exports.EXPORTS["onnx"], load=lambda *_: lambda inputs: [np.full((1, 8), 0.125, np.float32)])
+    monkeypatch.setitem(command.EXPORTS, "onnx", wrong)
+    with pytest.raises(ParityError, match="Nothing was written"):
         export(options)
     assert not list(options.output.parent.iterdir())
 

@@ -11,9 +11,10 @@ from afdcli.commands.fuse import fuse
 from afdcli.errors import BadCheckpoint, OutputExists, OutputRefused, WrongUse
 from afdcli.methods.afd import AFDModule
 from afdcli.methods.remedy import Remedy
-from afdcli.models.backbones import load_backbone, split
+from afdcli.models.backbones import load_backbone
 from afdcli.models.checkpoint import load_checkpoint
 from afdcli.models.classifier import DedriftedClassifier
+from afdcli.models.taps import split
 from afdcli.options import FuseOptions, ModelOptions
 
 torch.set_num_threads(1)

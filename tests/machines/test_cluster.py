@@ -6,8 +6,8 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,8 @@ from afdcli.commands.degrade import Degrading
 from afdcli.commands.evaluate import Evaluation
 from afdcli.errors import AfdError, WrongUse
 from afdcli.machines import cluster
-from afdcli.machines.cluster import OnAMachine, in_parts, ray_map
+from afdcli.machines.cluster import OnAMachine, in_parts, ray_map, ray_ordered_map
+from afdcli.machines.hardware import default_workers
 from afdcli.options import (
     ClassifyOptions,
     Compression,
@@ -36,7 +37,7 @@ def two_machines():
     """Two of Ray's nodes on this machine, each with a processor."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_AUTH_MODE"] = "disabled"
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
@@ -82,12 +83,28 @@ def test_parts_are_whole_but_the_last():
 
 
 def test_a_machine_uses_its_own_processes(two_machines):
-    (pids,) = ray_map(partial(OnAMachine, _pid, _pid), [[1, 2, 3]])
+    pids = set(ray_ordered_map(_pid, [1, 2, 3], crashed=_pid))
     assert os.getpid() not in pids
 
 
 def _pid(_: int) -> int:
     return os.getpid()
+
+
+def test_what_a_machine_needs_is_loaded_once_and_all_its_processors_are_used():
+    loads = []
+
+    def load() -> str:
+        loads.append("loaded")
+        return "tool"
+
+    def run(items: list[int], tool: str, workers: int) -> Iterator[tuple[int, str, int]]:
+        return ((item, tool, workers) for item in items)
+
+    there = OnAMachine(load, run)
+    workers = default_workers()
+    assert [there([1, 2]), there([3])] == [[(1, "tool", workers), (2, "tool", workers)], [(3, "tool", workers)]]
+    assert loads == ["loaded"]
 
 
 @pytest.fixture

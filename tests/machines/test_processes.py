@@ -16,6 +16,8 @@ from hypothesis.extra import numpy as st_numpy
 
 from afdcli.machines.processes import CRASHED, _Trays, ordered_map, threaded_map
 
+IMPORTED_BY = os.getpid()
+
 # What workers do. They find these by name, so each is a function of the module.
 
 
@@ -42,6 +44,11 @@ def arrays(sizes):
 
 def who(_):
     return os.getpid()
+
+
+def imported_here(_, by=None):
+    """Whether this process itself had to import this module; and whether it has Pillow, which nothing here needs."""
+    return os.getpid() == IMPORTED_BY, "PIL" in sys.modules
 
 
 def chatter(number):
@@ -200,6 +207,14 @@ def test_workers_do_not_write_to_standard_error():
     output, noise = run(program).communicate(timeout=60)
     assert output.strip() == str(list(range(5)))
     assert noise == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is forked there")
+@pytest.mark.parametrize("function", ["t.imported_here", "partial(partial(t.imported_here, by=1), by=2)"])
+def test_workers_are_forked_from_a_server_that_has_what_they_need_and_nothing_else(function):
+    program = f"from functools import partial; import test_processes as t; print({{*t.mapped({function}, range(9))}})"
+    output, noise = run(program).communicate(timeout=60)
+    assert (output.strip(), noise) == ("{(False, False)}", "")
 
 
 def running(pid):

@@ -6,8 +6,9 @@ import torch
 from afdcli.formats.codecs import decode, encode
 from afdcli.methods.fct import FCTConfig, FCTModule
 from afdcli.methods.remedy import Batch, Outputs, divergence, relative_error
-from afdcli.models.backbones import load_backbone, split
+from afdcli.models.backbones import load_backbone
 from afdcli.models.classifier import DedriftedClassifier
+from afdcli.models.taps import split
 from afdcli.options import DEFAULT_BACKBONE, Compression, ReadOptions
 from afdcli.photos.reading import read_rgb
 
@@ -58,7 +59,9 @@ def test_on_real_photos_the_wrong_quality_makes_predictions_worse() -> None:
     names = ("lemur.jpg", "red-panda.jpg", "bison-sideways.jpg", "tabby-cat.png")
     crops = [backbone.preprocessing(read_rgb(str(PHOTOS / name), ReadOptions()).image) for name in names]
     damaged = [decode(encode(crop, Compression("jpeg", quality))) for quality in (5, 80) for crop in crops]
-    originals, images = (network.images(np.stack([np.asarray(one) for one in many])) for many in (2 * crops, damaged))
+    originals, images = (
+        network.to_tensor(np.stack([np.asarray(one) for one in many])) for many in (2 * crops, damaged)
+    )
     quality = torch.tensor([5.0, 80.0]).repeat_interleave(len(names))
     with torch.no_grad():
         target, features = network.features(originals), network.features(images)

@@ -10,10 +10,12 @@ from safetensors.torch import load_file, save_file
 
 from afdcli.errors import BadCheckpoint, UnsupportedBackbone
 from afdcli.methods.afd import AFDConfig, AFDModule
-from afdcli.models.backbones import Backbone, Labels, load_backbone, split
+from afdcli.models.backbones import Backbone, load_backbone
 from afdcli.models.checkpoint import Checkpoint, check_backbone, load_checkpoint, save_checkpoint
 from afdcli.models.classifier import DedriftedClassifier
+from afdcli.models.taps import split
 from afdcli.options import TAPS
+from afdcli.photos.labels import Labels
 from afdcli.photos.reading import Preprocessing
 
 BACKBONES = [

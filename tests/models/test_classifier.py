@@ -38,7 +38,7 @@ def test_forward_takes_rgb_in_0_to_1_and_gives_logits(classifier, pixels):
 
 
 def test_top_is_the_softmax_of_forward(classifier, pixels):
-    index, probability, _ = classifier.top(pixels, 5)
+    index, probability, _ = classifier.predict_topk(pixels, 5)
     with torch.inference_mode():
         shares, indices = classifier(in_0_to_1(pixels)).softmax(1).topk(5)
     assert index.tolist() == indices.tolist()
@@ -46,7 +46,7 @@ def test_top_is_the_softmax_of_forward(classifier, pixels):
 
 
 def test_top_gives_indices_and_falling_probabilities(classifier, pixels):
-    index, probability, _ = classifier.top(pixels, 1000)
+    index, probability, _ = classifier.predict_topk(pixels, 1000)
     assert index.shape == probability.shape == (3, 1000)
     assert (np.diff(probability) <= 0).all()
     np.testing.assert_allclose(probability.sum(1), 1, atol=1e-4)
@@ -54,16 +54,16 @@ def test_top_gives_indices_and_falling_probabilities(classifier, pixels):
 
 
 def test_each_image_of_a_batch_is_classified_by_itself(classifier, pixels):
-    index, probability, _ = classifier.top(pixels, 5)
+    index, probability, _ = classifier.predict_topk(pixels, 5)
     for number in range(len(pixels)):
-        one_index, one_probability, _ = classifier.top(pixels[number : number + 1], 5)
+        one_index, one_probability, _ = classifier.predict_topk(pixels[number : number + 1], 5)
         assert one_index[0].tolist() == index[number].tolist()
         np.testing.assert_allclose(one_probability[0], probability[number], atol=1e-5)
 
 
 def test_where_memory_is_short_fewer_images_go_together_and_the_outcome_is_the_same(classifier, pixels, monkeypatch):
     many = np.concatenate([pixels, pixels[::-1], pixels])
-    expected, predict, sizes = classifier.top(many, 3), classifier.predict, []
+    expected, predict, sizes = classifier.predict_topk(many, 3), classifier.predict, []
 
     def short_of_memory(images, quality):
         sizes.append(len(images))
@@ -74,13 +74,13 @@ def test_where_memory_is_short_fewer_images_go_together_and_the_outcome_is_the_s
     monkeypatch.setattr(classifier, "predict", short_of_memory)
     monkeypatch.setattr(classifier, "_together", classifier._together)
     for _ in range(2):
-        found = classifier.top(many, 3)
+        found = classifier.predict_topk(many, 3)
         assert found[0].tolist() == expected[0].tolist()
         np.testing.assert_allclose(found[1], expected[1], atol=1e-6)
     assert sizes == [9, 4, 2, 2, 2, 2, 1, 2, 2, 2, 2, 1]
     monkeypatch.setattr(classifier, "predict", lambda *_: short_of_memory(many, None))
     with pytest.raises(torch.OutOfMemoryError):
-        classifier.top(many, 3)
+        classifier.predict_topk(many, 3)
 
 
 def test_the_classifier_is_in_evaluation_mode_and_frozen(classifier):
@@ -100,8 +100,8 @@ def test_the_module_shipped_for_a_backbone_is_used_without_being_asked(classifie
     assert dedrifted.module is not None and dedrifted.module.config.folded
     path = find_weights("auto", classifier.backbone)
     assert path == find_weights(str(path), classifier.backbone)
-    assert dedrifted.weights == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert classifier.weights == "none"
+    assert dedrifted.weights_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert classifier.weights_sha256 == "none"
 
 
 def test_auto_is_the_plain_backbone_where_none_is_shipped_or_its_weights_are_others(tmp_path):
@@ -151,7 +151,7 @@ def test_a_module_that_changes_nothing_changes_nothing(classifier, pixels):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_a_gpu_gives_the_same_classes(classifier, pixels):
-    index, probability, _ = load_classifier(ModelOptions(device="cuda")).top(pixels, 5)
-    on_cpu, on_cpu_probability, _ = classifier.top(pixels, 5)
+    index, probability, _ = load_classifier(ModelOptions(device="cuda")).predict_topk(pixels, 5)
+    on_cpu, on_cpu_probability, _ = classifier.predict_topk(pixels, 5)
     assert index.tolist() == on_cpu.tolist()
     np.testing.assert_allclose(probability, on_cpu_probability, atol=1e-3)

@@ -2,8 +2,7 @@ import pytest
 from timm.data import ImageNetInfo
 
 from afdcli.errors import WrongUse
-from afdcli.models.backbones import Labels
-from afdcli.photos.labels import labels_of
+from afdcli.photos.labels import Labels, labels_of
 from afdcli.photos.sources import Source
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 from safetensors.numpy import save_file
 
-from afdcli.results.marks import read_mark
+from afdcli.formats.marks import read_mark
 
 ENDINGS = (".png", ".safetensors", ".onnx", ".xml", ".bin", ".pt2", ".csv", "")
 

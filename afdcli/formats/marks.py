@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+from afdcli.formats.exports import METADATA
+
 EXPORT = "afd export"
-EXPORT_KEY = "afd"
-"""The key in an exported file's metadata that has the `Description` as JSON."""
 PROGRAM_KEY = "program"
 """The key in the metadata of safetensors."""
 PNG_KEY = "Software"
@@ -74,11 +74,11 @@ def _read_onnx(path: Path) -> str | None:
         model = onnx.load(path, load_external_data=False)
     except Exception:  # protobuf's own, which has no public name
         return None
-    return EXPORT if any(one.key == EXPORT_KEY for one in model.metadata_props) else None
+    return EXPORT if any(one.key == METADATA for one in model.metadata_props) else None
 
 
 def _read_openvino(path: Path) -> str | None:
-    return EXPORT if ElementTree.parse(path).find(f"rt_info/{EXPORT_KEY}") is not None else None
+    return EXPORT if ElementTree.parse(path).find(f"rt_info/{METADATA}") is not None else None
 
 
 def _read_weights(path: Path) -> str | None:
@@ -93,7 +93,7 @@ def _read_weights(path: Path) -> str | None:
 
 def _read_pt2(path: Path) -> str | None:
     with zipfile.ZipFile(path) as file:
-        return EXPORT if any(name.endswith(f"extra/{EXPORT_KEY}.json") for name in file.namelist()) else None
+        return EXPORT if any(name.endswith(f"extra/{METADATA}.json") for name in file.namelist()) else None
 
 
 _READERS: dict[str, Callable[[Path], str | None]] = {
