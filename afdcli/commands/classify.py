@@ -98,7 +98,9 @@ class Classification:
             **asdict(options.read),
         }
         self._columns = columns(options.topk, about)
-        self._file = ResultFile(options.output, self._columns, record("afd classify", settings), resume=options.resume)
+        self._file = ResultFile(
+            options.output, self._columns, record("afd classify", settings, options), resume=options.resume
+        )
         if self._file.rows < self.total:  # Whole batches only: what went through the network together does so again.
             self._file.keep(self._file.rows - self._file.rows % options.model.batch_size)
         self.already = self._file.rows

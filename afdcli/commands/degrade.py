@@ -154,7 +154,7 @@ def _open_manifest(options: DegradeOptions, degradation: Degradation) -> ResultF
             f"'{options.destination}' cannot be made: {error.strerror}. Choose another place."
         ) from None
     path = _manifest_path(options, degradation)
-    return ResultFile(path, COLUMNS, rowfile.record("afd degrade", settings), resume=True)
+    return ResultFile(path, COLUMNS, rowfile.record("afd degrade", settings, options), resume=True)
 
 
 @contextmanager

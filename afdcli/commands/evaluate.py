@@ -126,8 +126,9 @@ class Evaluation:
             "backbone_sha256": self._about.backbone_sha256,
             "weights_sha256": {name: one.about.weights_sha256 for name, one in self._classifiers.items()},
         }
+        del settings["overwrite"]
         output = self._options.output
-        with ResultFile(output, COLUMNS, record(PROGRAM, settings), resume=False) as file:
+        with ResultFile(output, COLUMNS, record(PROGRAM, settings, self._options), resume=False) as file:
             file.write(rows)
         if self._options.compare:
             from afdcli.results import figures  # takes as long to import as a small evaluation

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -32,6 +32,7 @@ from afdcli.models.backbones import default_tap, load_backbone, split
 from afdcli.models.checkpoint import Checkpoint, check_backbone, load_checkpoint, save_checkpoint, write_tensors
 from afdcli.models.classifier import DedriftedClassifier, find_weights, pick_device
 from afdcli.options import IMAGENET_C, TrainOptions
+from afdcli.options.fields import settings_of
 from afdcli.photos.labels import labels_of
 from afdcli.photos.reading import read_rgb
 from afdcli.photos.samples import Pair, make_pair
@@ -143,7 +144,9 @@ class Training:
         self.log_path = options.output.with_suffix(".csv")
         self._log: ResultFile | None = None
         if self.leads:
-            log = ResultFile(self.log_path, LOG_COLUMNS, record(PROGRAM, self._settings()), resume=options.resume)
+            log = ResultFile(
+                self.log_path, LOG_COLUMNS, record(PROGRAM, self._settings(), options), resume=options.resume
+            )
             log.keep(min(self.done, log.rows))
             self._log = log
 
@@ -300,10 +303,7 @@ class Training:
 
     def _settings(self) -> dict[str, Any]:
         """The options that decide what comes out."""
-        settings = asdict(self._options)
-        for name in ("output", "resume", "workers"):
-            del settings[name]
-        return {**settings, "backbone_sha256": self.backbone.fingerprint}
+        return {**settings_of(self._options), "backbone_sha256": self.backbone.fingerprint}
 
     def _save_state(self) -> None:
         """Write all that `_load_state` needs, all of it or nothing."""
@@ -323,7 +323,7 @@ class Training:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError):
             raise BadCheckpoint(f"There is no '{path}' that could be gone on with. Start without --resume.") from None
-        if metadata.get("settings") != _text(self._settings()):
+        if json.loads(metadata.get("settings", "null")) != json.loads(_text(self._settings())):
             raise BadCheckpoint(f"'{path}' was begun with other options. Use those, or start without --resume.")
         with torch.no_grad():
             for prefix, network in (("student", self._student), ("average", self._average)):

@@ -8,8 +8,6 @@ import platform
 import sys
 from importlib import metadata
 
-from afdcli.options import default_workers
-
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 GPU_DRIVERS = (
     "/dev/nvidiactl",
@@ -18,6 +16,11 @@ GPU_DRIVERS = (
     "/dev/kfd",  # AMD
     "C:/Windows/System32/nvcuda.dll",
 )
+
+
+def default_workers() -> int:
+    """Processes this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def reuse_memory() -> None:

@@ -14,6 +14,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, is_dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from io import FileIO
@@ -23,6 +24,7 @@ from typing import Any, BinaryIO
 
 from afdcli.errors import OutputRefused
 from afdcli.formats import codecs
+from afdcli.options.fields import Options, flat
 
 Row = Mapping[str, Any]
 """A value for each column: text, a whole number, a number, a truth value, or None."""
@@ -30,14 +32,16 @@ Columns = Mapping[str, type]
 """The columns in order, and what their values are."""
 
 
-def record(program: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What is written beside a result, so that it can be made again. `settings` decide whether it can be resumed.
+def record(program: str, settings: Mapping[str, Any], options: Options | None = None) -> dict[str, Any]:
+    """What is written beside a result, so that it can be made again: all `options` of the command, by name.
 
-    They may be of any type that has a text.
+    The `settings` are what decides the rows, and so whether the result can be resumed. Values may be of any type that
+    has a text.
     """
     return {
         "program": program,
         "command": sys.argv,
+        "options": json.loads(json.dumps({} if options is None else flat(options), default=_plain)),
         "settings": json.loads(json.dumps(settings, default=str)),
         "versions": {
             "python": platform.python_version(),
@@ -45,6 +49,10 @@ def record(program: str, settings: Mapping[str, Any]) -> dict[str, Any]:
             **codecs.versions(),
         },
     }
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
 def write_record(path: Path, content: Mapping[str, Any]) -> None:

@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from afdcli.cli import report
+from afdcli.cli import progress, report
 from afdcli.errors import WrongUse
 from afdcli.options import ClassifyOptions
 
 
 def track(names_and_errors, quiet=False):
-    with report.Tracker(len(names_and_errors), "photos", quiet) as tracker:
+    with progress.Tracker(len(names_and_errors), "photos", quiet) as tracker:
         for name, error in names_and_errors:
             tracker.advance(name, error)
     return tracker
@@ -50,8 +50,8 @@ def test_some_failed_is_1_and_names_them_on_standard_error(capsys):
 def test_only_the_first_failures_are_named_and_the_others_counted(capsys):
     track([(f"{number}.jpg", "the file is empty") for number in range(1234)]).conclude("Look there.")
     shown = capsys.readouterr().err
-    assert shown.count("the file is empty") == report.FAILURES_SHOWN
-    assert f"and {1234 - report.FAILURES_SHOWN:,} more. Look there." in shown
+    assert shown.count("the file is empty") == progress.FAILURES_SHOWN
+    assert f"and {1234 - progress.FAILURES_SHOWN:,} more. Look there." in shown
 
 
 def test_quiet_still_names_failures(capsys):
@@ -73,8 +73,8 @@ def test_in_a_pipe_there_are_no_escape_codes(capsys):
 
 
 def test_in_a_pipe_progress_is_a_line_now_and_then(capsys, monkeypatch):
-    monkeypatch.setattr(report, "PLAIN_INTERVAL", 0.0)
-    monkeypatch.setattr(report, "PLAIN_SHARE", 0.0)
+    monkeypatch.setattr(progress, "PLAIN_INTERVAL", 0.0)
+    monkeypatch.setattr(progress, "PLAIN_SHARE", 0.0)
     track([("a.jpg", None), ("b.jpg", "empty"), ("c.jpg", None)])
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == ["1 of 3 photos", "2 of 3 photos", "3 of 3 photos"]
@@ -83,32 +83,32 @@ def test_in_a_pipe_progress_is_a_line_now_and_then(capsys, monkeypatch):
 
 
 def test_quiet_shows_no_progress(capsys, monkeypatch):
-    monkeypatch.setattr(report, "PLAIN_INTERVAL", 0.0)
-    monkeypatch.setattr(report, "PLAIN_SHARE", 0.0)
+    monkeypatch.setattr(progress, "PLAIN_INTERVAL", 0.0)
+    monkeypatch.setattr(progress, "PLAIN_SHARE", 0.0)
     track([("a.jpg", None)], quiet=True)
     assert capsys.readouterr() == ("", "")
 
 
 def test_photos_of_an_earlier_run_do_not_count_for_the_rate(capsys, monkeypatch):
-    monkeypatch.setattr(report, "PLAIN_INTERVAL", 0.0)
-    monkeypatch.setattr(report, "PLAIN_SHARE", 0.0)
-    with report.Tracker(3, "photos", False, already=2) as tracker:
+    monkeypatch.setattr(progress, "PLAIN_INTERVAL", 0.0)
+    monkeypatch.setattr(progress, "PLAIN_SHARE", 0.0)
+    with progress.Tracker(3, "photos", False, already=2) as tracker:
         for _ in range(2):
             tracker.advance("a.jpg", None)
     assert capsys.readouterr().err.splitlines() == ["1 of 3 photos, 0.0 a second", "2 of 3 photos, 0.0 a second"]
 
 
 def test_ctrl_c_ends_the_tracker_without_an_exception(capsys):
-    with report.Tracker(3, "photos", True) as tracker:
+    with progress.Tracker(3, "photos", True) as tracker:
         tracker.advance("a.jpg", None)
         raise KeyboardInterrupt
     assert tracker.interrupted
-    assert report.stopped(tracker, "Go on with --resume.") == 130
+    assert progress.stopped(tracker, "Go on with --resume.") == 130
     assert capsys.readouterr().err == "Stopped after 1 photos. Go on with --resume.\n"
 
 
 def test_other_exceptions_pass_through():
-    with pytest.raises(WrongUse), report.Tracker(3, "photos", True):
+    with pytest.raises(WrongUse), progress.Tracker(3, "photos", True):
         raise WrongUse("no")
 
 
