@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from typing import Annotated
 
 import typer
 
+from afdcli.cli import shortcuts as short
 from afdcli.cli.flags import Given, command
-from afdcli.cli.shortcuts import Level, Quiet, Subsampling, Version, choice, levels, named
 from afdcli.errors import AfdError, WrongUse
 from afdcli.options import (
     IMAGENET_C,
@@ -56,12 +55,12 @@ def main() -> None:
 
 
 @app.callback()
-def _afd(version: Version = False) -> None:
+def _afd(version: short.Version = False) -> None:
     pass
 
 
 @command(app, ClassifyOptions)
-def classify(given: Given[ClassifyOptions], quiet: Quiet = False) -> int:
+def classify(given: Given[ClassifyOptions], quiet: short.Quiet = False) -> int:
     options = given.options()
 
     from afdcli.cli import progress, report
@@ -86,17 +85,15 @@ def classify(given: Given[ClassifyOptions], quiet: Quiet = False) -> int:
 @command(app, EvaluateOptions)
 def evaluate(
     given: Given[EvaluateOptions],
-    preset: Annotated[
-        str, choice("A protocol of the literature, whose settings hold where no other flag is given.", PRESETS)
-    ] = "",
-    jpeg: Annotated[str, typer.Option(help="The JPEG qualities to measure, such as 25,18,15,10,7.")] = "",
-    avif: Annotated[str, typer.Option(help="The AVIF qualities to measure, such as 50,40,30,20,10.")] = "",
-    level: Level = None,
-    subsampling: Subsampling = Compression.subsampling,
-    quiet: Quiet = False,
+    preset: short.Preset = "",
+    jpeg: short.JpegQualities = "",
+    avif: short.AvifQualities = "",
+    level: short.Level = None,
+    subsampling: short.Subsampling = Compression.subsampling,
+    quiet: short.Quiet = False,
 ) -> int:
-    damage = levels(whole_numbers("--jpeg", jpeg), whole_numbers("--avif", avif), level, subsampling)
-    protocol = named("--preset", preset, PRESETS)
+    damage = short.levels(whole_numbers("--jpeg", jpeg), whole_numbers("--avif", avif), level, subsampling)
+    protocol = short.named("--preset", preset, PRESETS)
     options = given.options({**protocol, "levels": damage or protocol.get("levels", ())})
 
     from afdcli.cli import progress, report
@@ -120,21 +117,16 @@ def evaluate(
 @command(app, DegradeOptions)
 def degrade(
     given: Given[DegradeOptions],
-    qf: Annotated[list[int] | None, typer.Option(help="A JPEG quality factor; may be repeated.")] = None,
-    avif: Annotated[list[int] | None, typer.Option(help="An AVIF quality; may be repeated.")] = None,
-    level: Level = None,
-    qf_sequence: Annotated[str, typer.Option(help="JPEG saves one after the other, such as 25,10,7.")] = "",
-    passes: Annotated[
-        int,
-        typer.Option(help="How often each photo is saved, all but the last time at a quality drawn from those given."),
-    ] = 1,
-    shift: Annotated[
-        bool, typer.Option("--shift", help="Move the grid of blocks between passes, as cropping does.")
-    ] = False,
-    subsampling: Subsampling = Compression.subsampling,
-    quiet: Quiet = False,
+    qf: short.JpegEach = None,
+    avif: short.AvifEach = None,
+    level: short.Level = None,
+    qf_sequence: short.JpegSequence = "",
+    passes: short.Passes = 1,
+    shift: short.Shift = False,
+    subsampling: short.Subsampling = Compression.subsampling,
+    quiet: short.Quiet = False,
 ) -> int:
-    wanted = degradations(levels(qf or (), avif or (), level, subsampling), passes, shift)
+    wanted = degradations(short.levels(qf or (), avif or (), level, subsampling), passes, shift)
     if qf_sequence:
         wanted += (sequence(whole_numbers("--qf-sequence", qf_sequence), subsampling, shift),)
     options = given.options({"degradations": wanted})
@@ -156,12 +148,10 @@ def degrade(
 @command(app, TrainOptions)
 def train(
     given: Given[TrainOptions],
-    recipe: Annotated[
-        str, choice("Settings of module and losses by name, which hold where no other flag is given.", RECIPES)
-    ] = "default",
-    quiet: Quiet = False,
+    recipe: short.Recipe = "default",
+    quiet: short.Quiet = False,
 ) -> int:
-    options = given.options(named("--recipe", recipe, RECIPES))
+    options = given.options(short.named("--recipe", recipe, RECIPES))
 
     from afdcli.cli import progress, report
     from afdcli.commands.train import Training
@@ -218,11 +208,11 @@ def export(given: Given[ExportOptions]) -> None:
 @command(app, ExplainOptions)
 def explain(
     given: Given[ExplainOptions],
-    qf: Annotated[int | None, typer.Option(help="Compress the photo first, at this JPEG quality factor.")] = None,
-    avif: Annotated[int | None, typer.Option(help="Compress the photo first, at this AVIF quality.")] = None,
-    level: Level = None,
+    qf: short.JpegFirst = None,
+    avif: short.AvifFirst = None,
+    level: short.Level = None,
 ) -> None:
-    asked = levels([] if qf is None else [qf], [] if avif is None else [avif], level, Compression.subsampling)
+    asked = short.levels([] if qf is None else [qf], [] if avif is None else [avif], level, Compression.subsampling)
     options = given.options({"compression": asked[0] if asked else None})
     if len(asked) + options.statistics > 1:
         raise WrongUse("Give one of --qf, --avif, --level and --statistics.")

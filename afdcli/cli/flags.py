@@ -103,7 +103,7 @@ def shown_default(field: Field) -> str | bool:
     """The default as `--help` and the docs tell it; False where there is nothing to tell."""
     if shown := field.mark(Shown):
         return shown.default
-    if field.required or field.default in (None, False, "", ()):
+    if field.required or field.default is None or field.default is False:
         return False
     return ",".join(map(str, field.default)) if field.many else str(field.default)
 

@@ -8,14 +8,24 @@ from typing import Annotated, Any
 import typer
 
 from afdcli.cli.flags import offering
-from afdcli.options import QUALITIES, SUBSAMPLINGS, Compression
-from afdcli.options.damage import levels_of
+from afdcli.options import PRESETS, QUALITIES, RECIPES, SUBSAMPLINGS, Compression
+from afdcli.options.damage import SHIFT, levels_of
 from afdcli.options.rules import OneOf
 
 
-def choice(text: str, names: Iterable[str]) -> Any:
-    """A short cut that takes one of `names`."""
+def _choice(text: str, names: Iterable[str]) -> Any:
+    """A flag that takes one of `names`."""
     return typer.Option(help=text, metavar="|".join(names), autocompletion=offering(tuple(names)))
+
+
+def _qualities(text: str) -> Any:
+    """A flag that takes qualities, with commas between them."""
+    return typer.Option(help=text, metavar="QUALITY,QUALITY,...")
+
+
+def _quality(text: str) -> Any:
+    """A flag that takes a quality."""
+    return typer.Option(help=text, metavar="QUALITY")
 
 
 def _show_version(asked: bool) -> None:
@@ -40,8 +50,31 @@ Level = Annotated[
     ),
 ]
 Subsampling = Annotated[
-    str, choice("How finely the codecs keep colour: for every pixel, for half or for a quarter of them.", SUBSAMPLINGS)
+    str, _choice("How finely the codecs keep colour: for every pixel, for half or for a quarter of them.", SUBSAMPLINGS)
 ]
+Preset = Annotated[
+    str, _choice("A protocol of the literature, whose settings hold where no other flag is given.", PRESETS)
+]
+Recipe = Annotated[
+    str, _choice("Settings of module and losses by name, which hold where no other flag is given.", RECIPES)
+]
+JpegQualities = Annotated[str, _qualities("The JPEG qualities to measure, such as 25,18,15,10,7.")]
+AvifQualities = Annotated[str, _qualities("The AVIF qualities to measure, such as 50,40,30,20,10.")]
+JpegEach = Annotated[list[int] | None, _quality("Make copies at this JPEG quality factor; may be repeated.")]
+AvifEach = Annotated[list[int] | None, _quality("Make copies at this AVIF quality; may be repeated.")]
+JpegFirst = Annotated[int | None, _quality("Compress the photo first, at this JPEG quality factor.")]
+AvifFirst = Annotated[int | None, _quality("Compress the photo first, at this AVIF quality.")]
+JpegSequence = Annotated[
+    str, _qualities("Make copies that went through JPEG at these qualities, one after the other, such as 25,10,7.")
+]
+Passes = Annotated[
+    int,
+    typer.Option(
+        help="How often each photo is saved, all but the last time at a quality drawn from those given.",
+        metavar="INTEGER",
+    ),
+]
+Shift = Annotated[bool, typer.Option("--shift", help=SHIFT)]
 
 
 def named(flag: str, name: str, table: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

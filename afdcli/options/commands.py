@@ -270,7 +270,12 @@ class ExplainOptions(Options):
         bool,
         Doc("Draw, over the photos of a folder, how far compression turns features and DCT coefficients away."),
     ] = False
-    weights: Weights = "auto"
+    weights: Annotated[
+        str,
+        Completes(("auto",)),
+        Panel(MODEL),
+        Doc("The de-drifting module to look into: a file that afd train wrote; or auto, the one that comes with afd."),
+    ] = "auto"
     model: Annotated[ModelOptions, Without("batch_size", "engine", "precision")] = ModelOptions()
     read: ReadOptions = ReadOptions()
     overwrite: Overwrite = False

@@ -21,6 +21,7 @@ JPEG 2000 is the error it aims at, as a peak signal-to-noise ratio in dB."""
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 SUBSAMPLED = ("jpeg", "avif", "heic")
 """The codecs whose subsampling can be chosen."""
+SHIFT = "Move the grid of blocks that the codec works in between passes, as cropping an image does."
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,8 @@ def _declared(options: type[Any]) -> tuple[Field, ...]:
         classes = [one for one in reversed(options.__mro__) if issubclass(one, Options)]
         headings = {name: one.heading for one in classes for name in get_annotations(one)}
         _known[options] = tuple(
-            _field(one.name, hints[one.name], one.default, headings[one.name]) for one in fields(options)
+            _field(one.name, hints[one.name], one.default, headings[one.name])
+            for one in sorted(fields(options), key=lambda one: one.kw_only is True)  # as they are given from Python
         )
     return _known[options]
 

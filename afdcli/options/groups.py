@@ -11,6 +11,7 @@ from typing import Annotated
 
 from annotated_doc import Doc
 
+from afdcli.options.damage import SHIFT
 from afdcli.options.fields import Options
 from afdcli.options.rules import AtLeast, Completes, OneOf, Panel, SameRows, Shown
 
@@ -59,9 +60,7 @@ Cluster = Annotated[
 Seed = Annotated[
     int, AtLeast(0), Doc("Everything drawn at random follows from this number: the same one, the same draws.")
 ]
-Shift = Annotated[
-    bool, Doc("Move the grid of blocks that the codec works in between passes, as cropping an image does.")
-]
+Shift = Annotated[bool, Doc(SHIFT)]
 Resume = Annotated[bool, SameRows(), Doc("Go on with an interrupted output instead of starting anew.")]
 Overwrite = Annotated[bool, SameRows(), Doc("Replace a finished result of the same command.")]
 

@@ -112,7 +112,10 @@ class TrainOptions(ModuleShape, LossWeights):
         bool, Panel(MODULE), Doc("Learn the classes, of which PHOTOS has a folder each, with a method that can.")
     ] = False
     method: Annotated[
-        str, OneOf(*METHODS), Panel(MODULE), Doc("What is trained, and how; all but afd are there to compare with.")
+        str,
+        OneOf(*METHODS),
+        Panel(MODULE),
+        Doc(f"What is trained: {'; '.join(f'{name}, {one.sentence}' for name, one in METHODS.items())}."),
     ] = "afd"
     weights: Annotated[
         str,

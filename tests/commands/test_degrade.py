@@ -180,7 +180,7 @@ def test_the_number_of_workers_changes_nothing(source, tmp_path, workers):
     wanted = levels(10, 25, passes=3, shift=True)
     degrade(source, tmp_path / "one", wanted)
     degrade(source, tmp_path / "two", wanted, workers=workers)
-    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+    assert results(tmp_path / "one") == results(tmp_path / "two")
 
 
 def test_another_seed_draws_other_passes(source, tmp_path):
