@@ -18,7 +18,7 @@ All that `afd --help` and `afd COMMAND --help` tell. This page is written by `py
 """
 
 
-def page() -> str:
+def page(app: typer.Typer = app) -> str:
     """The page, as Markdown."""
     program: Any = typer.main.get_command(app)
     lines = [HEAD, program.help, "", *_table(program), ""]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from afdcli.errors import WrongUse
 from afdcli.options.rules import AtLeast, OneOf, split_commas
@@ -107,7 +108,7 @@ def levels_of(values: Level | Iterable[Level], subsampling: str = Compression.su
         WrongUse: a text is not like `webp:50,20`, or a codec has no such quality or subsampling.
     """
     found: list[Compression] = []
-    for value in (values,) if isinstance(values, str | Compression) else values:
+    for value in _each(values):
         if isinstance(value, Compression):
             found.append(value)
             continue
@@ -137,9 +138,13 @@ def degradations_of(values: Level | Degradation | Iterable[Level | Degradation])
         WrongUse: see `levels_of`.
     """
     found: tuple[Degradation, ...] = ()
-    for value in (values,) if isinstance(values, str | Compression | Degradation) else values:
+    for value in _each(values):
         found += (value,) if isinstance(value, Degradation) else degradations(levels_of(value), 1, False)
     return found
+
+
+def _each(values: Any) -> Iterable[Any]:
+    return values if isinstance(values, Iterable) and not isinstance(values, str) else (values,)
 
 
 def whole_numbers(flag: str, text: str) -> list[int]:

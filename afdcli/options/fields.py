@@ -117,7 +117,8 @@ class Field:
     def _parts(self, value: Any) -> Iterable[Any]:
         if isinstance(value, str) and self.mark(Commas) is not None:
             return split_commas(self.names[0], value)
-        return (value,) if isinstance(value, str | os.PathLike) else tuple(value)
+        is_one = isinstance(value, str | os.PathLike) or not isinstance(value, Iterable)
+        return (value,) if is_one else tuple(value)
 
 
 class Options:
