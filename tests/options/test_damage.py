@@ -60,5 +60,5 @@ def test_a_sequence_is_one_save_after_the_other():
 
 def test_whole_numbers_name_their_flag():
     assert whole_numbers("--jpeg", " 10, 20") == [10, 20]
-    with pytest.raises(WrongUse, match="^--jpeg takes whole numbers with commas between them, not '10,ten'"):
+    with pytest.raises(WrongUse, match=r"^--jpeg takes whole numbers with commas between them, not '10,ten'"):
         whole_numbers("--jpeg", "10,ten")
