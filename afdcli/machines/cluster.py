@@ -14,9 +14,8 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from afdcli.errors import AfdError, WrongUse
-from afdcli.machines.hardware import reuse_memory, use_all_processors
+from afdcli.machines.hardware import default_workers, reuse_memory, use_all_processors
 from afdcli.machines.processes import in_parts, ordered_map
-from afdcli.options import default_workers
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
