@@ -21,6 +21,7 @@ from afdcli.cli.flags import command
 from afdcli.commands.degrade import Degrading
 from afdcli.errors import WrongUse
 from afdcli.options import (
+    RECIPES,
     BenchOptions,
     ClassifyOptions,
     DegradeOptions,
@@ -133,6 +134,17 @@ def test_a_wrong_choice_names_those_allowed_and_the_nearest(line, near):
     assert f"The nearest is '{near}" in said
 
 
+def test_a_preset_lies_between_the_default_and_what_was_given():
+    app, seen = typer.Typer(), []
+
+    @command(app, TrainOptions)
+    def train(given):
+        seen.append(given.options(RECIPES["paper"]))
+
+    app(["photos", "--width", "4"], standalone_mode=False)
+    assert (seen[0].tap, seen[0].width, seen[0].depth) == ("stem", 4, TrainOptions.depth)
+
+
 def test_commas_may_have_blanks_beside_them():
     seen = []
     app = typer.Typer()
@@ -187,14 +199,14 @@ def shell(name, words, program="afd"):
     return "\n".join(offered)
 
 
-@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
 @pytest.mark.parametrize(
-    ("words", "offered", "others"),
+    ("name", "words", "offered", "others"),
     [
-        ("afd classify --backbone efficientnet_b", "efficientnet_b0", "resnet18"),
-        ("afd classify --engine o", "onnxruntime", "torch"),
-        ("afd export --format ", "openvino", "webp"),
-        ("afd degrade --level w", "webp", "jpeg"),
+        ("bash", "afd classify --backbone efficientnet_b", "efficientnet_b0", "resnet18"),
+        ("zsh", "afd classify --engine o", "onnxruntime", "torch"),
+        ("fish", "afd export --format ", "openvino", "webp"),
+        ("bash", "afd degrade a b --level w", "webp", "jpeg"),
+        ("fish", "afd evaluate --preset ", "imagenet-c", "paper"),
     ],
 )
 def test_names_are_completed_without_importing_torch(name, words, offered, others):
