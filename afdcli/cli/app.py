@@ -92,7 +92,7 @@ def evaluate(
     subsampling: short.Subsampling = Compression.subsampling,
     quiet: short.Quiet = False,
 ) -> int:
-    damage = short.levels(whole_numbers("--jpeg", jpeg), whole_numbers("--avif", avif), level, subsampling)
+    damage = short.levels(jpeg, avif, level, subsampling, "--jpeg")
     protocol = short.named("--preset", preset, PRESETS)
     options = given.options({**protocol, "levels": damage or protocol.get("levels", ())})
 
@@ -126,7 +126,7 @@ def degrade(
     subsampling: short.Subsampling = Compression.subsampling,
     quiet: short.Quiet = False,
 ) -> int:
-    wanted = degradations(short.levels(qf or (), avif or (), level, subsampling), passes, shift)
+    wanted = degradations(short.levels(",".join(qf or ()), ",".join(avif or ()), level, subsampling), passes, shift)
     if qf_sequence:
         wanted += (sequence(whole_numbers("--qf-sequence", qf_sequence), subsampling, shift),)
     options = given.options({"degradations": wanted})
@@ -208,11 +208,11 @@ def export(given: Given[ExportOptions]) -> None:
 @command(app, ExplainOptions)
 def explain(
     given: Given[ExplainOptions],
-    qf: short.JpegFirst = None,
-    avif: short.AvifFirst = None,
+    qf: short.JpegFirst = "",
+    avif: short.AvifFirst = "",
     level: short.Level = None,
 ) -> None:
-    asked = short.levels([] if qf is None else [qf], [] if avif is None else [avif], level, Compression.subsampling)
+    asked = short.levels(qf, avif, level, Compression.subsampling)
     options = given.options({"compression": asked[0] if asked else None})
     if len(asked) + options.statistics > 1:
         raise WrongUse("Give one of --qf, --avif, --level and --statistics.")

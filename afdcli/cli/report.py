@@ -49,7 +49,9 @@ def refuse(error: Exception) -> int:
     sentence = str(error)
     if not isinstance(error, AfdError):  # a usage error, from the parser of the command line
         usage: Any = error
-        sentence = f"{usage.format_message().rstrip('.')}. See: {usage.ctx.command_path} --help"
+        command = usage.ctx.command_path if usage.ctx else "afd COMMAND"  # not every usage error says where it was
+        reason = usage.format_message()
+        sentence = f"{reason}{'' if reason[-1:] in ('.', '?') else '.'} See: {command} --help"
     err.print(Text.assemble(("afd: ", "bold red"), sentence))
     return REFUSED
 

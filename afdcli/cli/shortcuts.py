@@ -9,7 +9,7 @@ import typer
 
 from afdcli.cli.flags import offering
 from afdcli.options import PRESETS, QUALITIES, RECIPES, SUBSAMPLINGS, Compression
-from afdcli.options.damage import SHIFT, levels_of
+from afdcli.options.damage import SHIFT, levels_of, whole_numbers
 from afdcli.options.rules import OneOf
 
 
@@ -60,10 +60,10 @@ Recipe = Annotated[
 ]
 JpegQualities = Annotated[str, _qualities("The JPEG qualities to measure, such as 25,18,15,10,7.")]
 AvifQualities = Annotated[str, _qualities("The AVIF qualities to measure, such as 50,40,30,20,10.")]
-JpegEach = Annotated[list[int] | None, _quality("Make copies at this JPEG quality factor; may be repeated.")]
-AvifEach = Annotated[list[int] | None, _quality("Make copies at this AVIF quality; may be repeated.")]
-JpegFirst = Annotated[int | None, _quality("Compress the photo first, at this JPEG quality factor.")]
-AvifFirst = Annotated[int | None, _quality("Compress the photo first, at this AVIF quality.")]
+JpegEach = Annotated[list[str] | None, _quality("Make copies at this JPEG quality factor; may be repeated.")]
+AvifEach = Annotated[list[str] | None, _quality("Make copies at this AVIF quality; may be repeated.")]
+JpegFirst = Annotated[str, _quality("Compress the photo first, at this JPEG quality factor.")]
+AvifFirst = Annotated[str, _quality("Compress the photo first, at this AVIF quality.")]
 JpegSequence = Annotated[
     str, _qualities("Make copies that went through JPEG at these qualities, one after the other, such as 25,10,7.")
 ]
@@ -85,8 +85,9 @@ def named(flag: str, name: str, table: Mapping[str, dict[str, Any]]) -> dict[str
 
 
 def levels(
-    jpeg: Iterable[int], avif: Iterable[int], level: list[str] | None, subsampling: str
+    jpeg: str, avif: str, level: list[str] | None, subsampling: str, flag: str = "--qf"
 ) -> tuple[Compression, ...]:
-    """The levels that the short cuts name."""
-    plain = [Compression(codec, one, subsampling) for codec, many in (("jpeg", jpeg), ("avif", avif)) for one in many]
+    """The levels that the short cuts name; `flag` is that of `jpeg`. Qualities have commas between them."""
+    plain = [Compression("jpeg", one, subsampling) for one in whole_numbers(flag, jpeg)]
+    plain += [Compression("avif", one, subsampling) for one in whole_numbers("--avif", avif)]
     return (*plain, *levels_of(level or (), subsampling))
