@@ -127,7 +127,7 @@ class Classification:
         self._file = ResultFile(
             options.output,
             self._columns,
-            {**record(PROGRAM, settings), **self.sources.left_out()},
+            {**record(PROGRAM, settings, options), **self.sources.left_out()},
             resume=options.resume,
             overwrite=options.overwrite,
         )

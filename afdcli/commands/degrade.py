@@ -140,7 +140,7 @@ def _open_manifest(options: DegradeOptions, degradation: Degradation, sources: l
             f"'{options.destination}' cannot be made: {error.strerror}. Choose another place."
         ) from None
     path = manifest_of(options, degradation)
-    content = {**record(PROGRAM, settings), "sources": sources}
+    content = {**record(PROGRAM, settings, options), "sources": sources}
     return ResultFile(path, COLUMNS, content, resume=True, overwrite=options.overwrite)
 
 

@@ -133,8 +133,9 @@ class Evaluation:
             "backbone_sha256": self._about.backbone_sha256,
             "weights_sha256": {name: one.about.weights_sha256 for name, one in self._classifiers.items()},
         }
+        del settings["overwrite"]
         output = self._options.output
-        content = {**record(PROGRAM, settings), **self.sources.left_out()}
+        content = {**record(PROGRAM, settings, self._options), **self.sources.left_out()}
         overwrite = self._options.overwrite
         with ResultFile(output, COLUMNS, content, resume=None, overwrite=overwrite, also=self._beside) as file:
             file.write(rows)

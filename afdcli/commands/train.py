@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -33,6 +33,7 @@ from afdcli.models.checkpoint import Checkpoint, check_backbone, load_checkpoint
 from afdcli.models.classifier import DedriftedClassifier, find_weights, pick_device
 from afdcli.models.taps import default_tap, split
 from afdcli.options import TrainOptions
+from afdcli.options.fields import settings_of
 from afdcli.photos.labels import labels_of
 from afdcli.photos.samples import Pair, make_pair
 from afdcli.photos.sources import Sources
@@ -138,7 +139,7 @@ class Training:
             self._load_state()
         self._log: ResultFile | None = None
         if self.leads:
-            content = record(PROGRAM, self._settings())
+            content = record(PROGRAM, self._settings(), options)
             log = ResultFile(self.log_path, LOG_COLUMNS, content, resume=options.resume, overwrite=options.overwrite)
             log.keep(min(self.done, log.rows))
             self._log = log
@@ -312,10 +313,7 @@ class Training:
 
     def _settings(self) -> dict[str, Any]:
         """The options that decide what comes out."""
-        settings = asdict(self._options)
-        for name in ("output", "resume", "overwrite", "workers"):
-            del settings[name]
-        return {**settings, "backbone_sha256": self.backbone.fingerprint}
+        return {**settings_of(self._options), "backbone_sha256": self.backbone.fingerprint}
 
     def _state(self) -> dict[str, Tensor]:
         """All tensors that training changes, by names that `_load_state` knows."""

@@ -1,12 +1,16 @@
 """The methods: one paper, one file; what they share is in `remedy`."""
 
-from afdcli.methods.afd import AFDModule
-from afdcli.methods.augment import Augmentation
-from afdcli.methods.ddp import DDPModule
-from afdcli.methods.fct import FCTModule
-from afdcli.methods.remedy import Remedy
-from afdcli.methods.restore import ARCNN
+from importlib import import_module
 
-_REMEDIES: tuple[type[Remedy], ...] = (AFDModule, FCTModule, DDPModule, Augmentation, ARCNN)
-METHODS = {remedy.method: remedy for remedy in _REMEDIES}
+from afdcli.methods.remedy import Remedy
+from afdcli.options.training import METHODS as ROWS
+
+
+def _remedy(where: str) -> type[Remedy]:
+    module, _, name = where.partition(":")
+    found: type[Remedy] = getattr(import_module(module), name)
+    return found
+
+
+METHODS = {name: _remedy(method.where) for name, method in ROWS.items()}
 """By the name on the command line."""

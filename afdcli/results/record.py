@@ -15,6 +15,7 @@ import platform
 import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from afdcli import atomic
 from afdcli.errors import OutputExists, OutputRefused
 from afdcli.formats import codecs
 from afdcli.formats.marks import read_mark
+from afdcli.options.fields import Options, flat
 
 ROWS = (".csv", ".jsonl", ".parquet")
 """How files end that have a record beside them."""
@@ -32,14 +34,16 @@ STAMPS, CHANGES = ".stamps", ".changes"
 """The same for what the photos were, and for rows that wait for their places: see `stamps` and `changes`."""
 
 
-def record(program: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What is written beside a result, so that it can be made again. `settings` decide whether it can be resumed.
+def record(program: str, settings: Mapping[str, Any], options: Options | None = None) -> dict[str, Any]:
+    """What is written beside a result, so that it can be made again: all `options` of the command, by name.
 
-    They may be of any type that has a text.
+    The `settings` are what decides the rows, and so whether the result can be resumed. Values may be of any type that
+    has a text.
     """
     return {
         "program": program,
         "command": sys.argv,
+        "options": json.loads(json.dumps({} if options is None else flat(options), default=_plain)),
         "settings": json.loads(json.dumps(settings, default=str)),
         "versions": {
             "python": platform.python_version(),
@@ -47,6 +51,10 @@ def record(program: str, settings: Mapping[str, Any]) -> dict[str, Any]:
             **codecs.versions(),
         },
     }
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
 def record_path(path: Path) -> Path:

@@ -199,6 +199,11 @@ def test_wrong_use_is_one_sentence_and_exit_code_2(afd, album, tmp_path, line):
         ("evaluate", "ALBUM", "--seed", "x"),
         ("degrade", "ALBUM"),
         ("clasify", "ALBUM"),
+        ("classify", "ALBUM", "--resume=yes"),
+        ("degrade", "ALBUM", "new", "--qf", "10", "--shift=1"),
+        ("train", "ALBUM", "--labels=no"),
+        ("classify", "ALBUM", "--topk"),
+        ("--verison",),
     ],
 )
 def test_a_flag_or_argument_that_makes_no_sense_is_one_sentence_as_well(afd, args):

@@ -188,7 +188,7 @@ def test_the_number_of_workers_changes_nothing(source, tmp_path, workers):
     wanted = levels(10, 25, passes=3, shift=True)
     degrade(source, tmp_path / "one", wanted)
     degrade(source, tmp_path / "two", wanted, workers=workers)
-    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+    assert results(tmp_path / "one") == results(tmp_path / "two")
 
 
 def test_another_seed_draws_other_passes(source, tmp_path):
@@ -225,9 +225,9 @@ def test_the_source_is_never_changed(source, tmp_path):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_second_run_makes_nothing_anew(source, tmp_path, workers):
     degrade(source, tmp_path / "out")
-    before = tree(tmp_path / "out"), times(tmp_path / "out" / "jpeg-10")
+    before = results(tmp_path / "out"), times(tmp_path / "out" / "jpeg-10")
     assert all(copies[0].known for _, copies in degrade(source, tmp_path / "out", workers=workers))
-    assert (tree(tmp_path / "out"), times(tmp_path / "out" / "jpeg-10")) == before
+    assert (results(tmp_path / "out"), times(tmp_path / "out" / "jpeg-10")) == before
 
 
 @pytest.mark.parametrize("workers", [0, 1])

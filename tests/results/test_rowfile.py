@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afdcli.errors import OutputExists, OutputRefused
+from afdcli.options import EvaluateOptions, ReadOptions
+from afdcli.options.fields import fields_of
 from afdcli.results.record import check_may_write, read_record, record, write_record
 from afdcli.results.rowfile import ResultFile, files_of
 
@@ -490,3 +492,12 @@ def test_a_disk_that_fills_up_is_reported_and_what_it_holds_is_right(tmp_path):
     with begin(path, resume=True) as file:
         assert file.rows == 2
     assert read(path) == expected(path, ROWS[:2])
+
+
+def test_a_record_has_every_option_by_its_own_name():
+    asked = EvaluateOptions("photos", levels="webp:50,20", read=ReadOptions(exif="ignore"))
+    found = record("afd test", {}, asked)["options"]
+    assert set(found) == {field.name for field in fields_of(EvaluateOptions)}
+    assert (found["exif"], found["degraded"], found["output"]) == ("ignore", None, "accuracy.csv")
+    assert found["levels"][1] == {"codec": "webp", "quality": 20, "subsampling": "4:2:0"}
+    assert json.loads(json.dumps(found)) == found

@@ -1,0 +1,329 @@
+"""What each command can be asked for, but for training; and the presets, which are settings with a name."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_doc import Doc
+
+from afdcli.errors import WrongUse
+from afdcli.machines.hardware import default_workers
+from afdcli.options.damage import Compression, Degradation, degradations_of, level_of, levels_of
+from afdcli.options.fields import Options
+from afdcli.options.groups import (
+    EXPORT_ENDINGS,
+    MODEL,
+    READING,
+    RESULT_ENDINGS,
+    Cluster,
+    ModelOptions,
+    Overwrite,
+    Photos,
+    ReadOptions,
+    Resume,
+    Seed,
+    Shift,
+    Weights,
+    Workers,
+)
+from afdcli.options.rules import (
+    AtLeast,
+    Commas,
+    Completes,
+    EndsIn,
+    MoreThan,
+    Named,
+    NotEmpty,
+    Once,
+    OneOf,
+    Panel,
+    Parsed,
+    SameRows,
+    Without,
+)
+
+
+@dataclass(frozen=True)
+class ClassifyOptions(Options):
+    """Classify photos: one row for every file, readable or not."""
+
+    inputs: Annotated[
+        tuple[str, ...],
+        Named("PATH"),
+        Doc(
+            "Folders, which are searched through, single files, patterns such as 'a*.jpg', and URIs; - reads a list of"
+            " them from standard input."
+        ),
+    ]
+    output: Annotated[
+        Path,
+        Named("--output", "-o"),
+        EndsIn(*RESULT_ENDINGS),
+        SameRows(),
+        Doc("The file for the rows; its ending chooses CSV, JSON Lines or Parquet."),
+    ] = Path("predictions.csv")
+    topk: Annotated[int, AtLeast(1), Doc("How many classes each row names, the most probable first.")] = 5
+    weights: Weights = "auto"
+    resume: Resume = False
+    model: ModelOptions = ModelOptions()
+    read: ReadOptions = ReadOptions()
+    workers: Workers = default_workers()
+    fast_decode: Annotated[
+        bool,
+        Panel(READING),
+        Doc(
+            "Decode large JPEGs at a fraction of their size: faster, but other pixels, and now and then another class."
+        ),
+    ] = False
+    cluster: Cluster = "none"
+    overwrite: Overwrite = False
+
+    def __post_init__(self) -> None:
+        """See `Options`.
+
+        Raises:
+            WrongUse: a value is not allowed, or there are no inputs.
+        """
+        super().__post_init__()
+        if not self.inputs:
+            raise WrongUse("Name at least one folder, file or pattern to classify, or - for a list on standard input.")
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(Options):
+    """Measure accuracy on undamaged and on compressed photos."""
+
+    dataset: Annotated[
+        Path | str,
+        Doc(
+            "A folder, or a URI, with one folder for each class, named by WordNet id, label or index; or photos without"
+            " labels, of which agreement is measured."
+        ),
+    ]
+    output: Annotated[
+        Path,
+        Named("--output", "-o"),
+        EndsIn(".csv"),
+        SameRows(),
+        Doc("The .csv file for the rows, one for each level of damage."),
+    ] = Path("accuracy.csv")
+    levels: Annotated[
+        tuple[Compression, ...],
+        Parsed(levels_of),
+        Doc("The damage to measure, each level a row. The undamaged photos are always the first row."),
+    ] = ()
+    passes: Annotated[
+        tuple[int, ...],
+        Commas(),
+        NotEmpty(),
+        AtLeast(1),
+        Once(),
+        Doc(
+            "How often each photo is compressed, such as 1,2,5, each count a row: the last time at the row's quality,"
+            " before that at qualities drawn from the codec's levels."
+        ),
+    ] = (1,)
+    shift: Shift = False
+    order: Annotated[
+        str,
+        OneOf("crop-first", "compress-first"),
+        Doc("Whether what the network sees is compressed, after cropping (ImageNet-C), or the whole photo before."),
+    ] = "crop-first"
+    degraded: Annotated[
+        Path | None, Doc("Measure on the copies that afd degrade made of DATASET in this folder, instead of new ones.")
+    ] = None
+    weights: Annotated[
+        tuple[str, ...],
+        Commas(),
+        NotEmpty(),
+        Completes(("auto", "none", "none,auto")),
+        Panel(MODEL),
+        Doc(
+            "The de-drifting modules to compare, such as none,auto,FILE, on the same compressed photos; the others are"
+            " compared with the first. Networks that remove artifacts may be among them."
+        ),
+    ] = ("auto",)
+    compare: Annotated[bool, SameRows(), Doc("Also write a Markdown table and curves as a PNG, beside the output.")] = (
+        False
+    )
+    seed: Seed = 0
+    model: ModelOptions = ModelOptions()
+    read: ReadOptions = ReadOptions()
+    workers: Workers = default_workers()
+    cluster: Cluster = "none"
+    overwrite: Overwrite = False
+
+    def __post_init__(self) -> None:
+        """See `Options`.
+
+        Raises:
+            WrongUse: a value is not allowed, or does not go with another.
+        """
+        super().__post_init__()
+        if self.degraded is not None and (self.levels or self.passes != (1,)):
+            raise WrongUse("--degraded brings its own levels: leave out --jpeg, --avif, --level and --passes.")
+        files = [name if name in ("none", "auto") else os.path.realpath(name) for name in self.weights]
+        twice = next((name for name, file in zip(self.weights, files, strict=True) if files.count(file) > 1), None)
+        if twice is not None:
+            raise WrongUse(f"--weights names '{twice}' twice, perhaps by two names. Name each module once.")
+        if len(set(self.levels)) < len(self.levels):
+            raise WrongUse("--jpeg, --avif and --level take each quality of a codec once.")
+
+
+IMAGENET_C = tuple(Compression("jpeg", quality) for quality in (25, 18, 15, 10, 7))
+"""The severities of ImageNet-C's JPEG compression, 1 to 5 (Hendrycks and Dietterich, ICLR 2019)."""
+PRESETS: dict[str, dict[str, Any]] = {
+    "imagenet-c": {"levels": IMAGENET_C},
+    "multi": {"levels": IMAGENET_C, "passes": (1, 2, 3, 4, 5)},
+    "avif": {"levels": tuple(Compression("avif", quality) for quality in (50, 40, 30, 20, 10))},
+    "photos": {"levels": IMAGENET_C, "order": "compress-first"},
+}
+"""Protocols as settings of `EvaluateOptions`, by name: ImageNet-C's JPEG severities (AFD, Table V); one to five of them
+one after the other (Table VI); about the same damage as AVIF; and the same JPEG qualities as real photos have them."""
+
+
+@dataclass(frozen=True)
+class FuseOptions(Options):
+    """Fold a trained module into single convolutions, for use."""
+
+    source: Annotated[Path, Named("IN"), Doc("The file of a module that afd train wrote.")]
+    destination: Annotated[
+        Path, Named("OUT"), EndsIn(".safetensors"), Doc("The .safetensors file for the folded module.")
+    ]
+    photos: Annotated[
+        tuple[str, ...],
+        Named("--photos"),
+        Doc("Photos on which both modules are compared: folders, files, patterns or URIs; may be repeated."),
+    ]
+    backbone_checkpoint: Annotated[
+        Path | None,
+        Panel(MODEL),
+        Doc("A file with the classifier's weights; if not given, the installed or downloaded ones are used."),
+    ] = None
+    read: ReadOptions = ReadOptions()
+    overwrite: Overwrite = False
+
+
+@dataclass(frozen=True)
+class BenchOptions(Options):
+    """Measure how many photos a second this machine reads and classifies, by each engine."""
+
+    photos: Photos
+    weights: Weights = "auto"
+    seconds: Annotated[float, MoreThan(0), Doc("How many seconds each part is measured.")] = 3.0
+    model: ModelOptions = ModelOptions()
+    read: ReadOptions = ReadOptions()
+    workers: Workers = default_workers()
+
+
+@dataclass(frozen=True)
+class ExportOptions(Options):
+    """Write the classifier, module and all, as one file for other programs."""
+
+    output: Annotated[
+        Path,
+        Named("OUT"),
+        Doc("The file: .onnx, .xml (OpenVINO, whose weights lie beside it as .bin) or .pt2 (torch.export)."),
+    ]
+    photos: Annotated[
+        tuple[str, ...],
+        Named("--photos"),
+        Doc(
+            "Photos on which the file is compared with the classifier: folders, files, patterns or URIs; may be"
+            " repeated."
+        ),
+    ]
+    format: Annotated[
+        str, OneOf("auto", *EXPORT_ENDINGS), Doc("The kind of file to write; auto is the one that OUT ends in.")
+    ] = "auto"
+    weights: Weights = "auto"
+    model: Annotated[ModelOptions, Without("device", "batch_size", "engine", "precision")] = ModelOptions(device="cpu")
+    read: ReadOptions = ReadOptions()
+    overwrite: Overwrite = False
+
+    def __post_init__(self) -> None:
+        """See `Options`. The format `auto` becomes the one that it stands for.
+
+        Raises:
+            WrongUse: a value is not allowed, or the output does not end as the format's files do.
+        """
+        super().__post_init__()
+        endings = tuple(EXPORT_ENDINGS.values()) if self.format == "auto" else (EXPORT_ENDINGS[self.format],)
+        EndsIn(*endings).check("OUT", self.output)
+        if self.format == "auto":
+            named = {ending: name for name, ending in EXPORT_ENDINGS.items()}
+            object.__setattr__(self, "format", named[self.output.suffix.lower()])
+
+
+@dataclass(frozen=True)
+class ExplainOptions(Options):
+    """Draw what compression does to a photo inside the classifier, and what the module puts back."""
+
+    photo: Annotated[Path, Doc("The photo to explain; with --statistics, a folder of photos.")]
+    output: Annotated[Path, Named("--output", "-o"), EndsIn(".png"), Doc("The .png file for the picture.")] = Path(
+        "explanation.png"
+    )
+    compression: Annotated[
+        Compression | None,
+        Parsed(level_of),
+        Doc("How the photo is compressed first; if not given, it is looked at as it is."),
+    ] = None
+    statistics: Annotated[
+        bool,
+        Doc("Draw, over the photos of a folder, how far compression turns features and DCT coefficients away."),
+    ] = False
+    weights: Annotated[
+        str,
+        Completes(("auto",)),
+        Panel(MODEL),
+        Doc("The de-drifting module to look into: a file that afd train wrote; or auto, the one that comes with afd."),
+    ] = "auto"
+    model: Annotated[ModelOptions, Without("batch_size", "engine", "precision")] = ModelOptions()
+    read: ReadOptions = ReadOptions()
+    overwrite: Overwrite = False
+
+
+@dataclass(frozen=True)
+class DegradeOptions(Options):
+    """Make compressed copies of photos, with a manifest."""
+
+    source: Annotated[
+        Path | str,
+        Named("SRC"),
+        Doc(
+            "A folder of photos, which is searched through, one photo, a pattern or a URI; - reads a list from standard"
+            " input. It is never written to."
+        ),
+    ]
+    destination: Annotated[
+        Path, Named("DST"), Doc("The folder for the copies: it gets a folder and a manifest for each kind of damage.")
+    ]
+    degradations: Annotated[
+        tuple[Degradation, ...], Parsed(degradations_of), Doc("The kinds of damage, each to a folder of its own.")
+    ]
+    size: Annotated[
+        int | None,
+        AtLeast(1),
+        Doc("First resize and crop each photo to a square of so many pixels, such as 224, as networks do."),
+    ] = None
+    seed: Seed = 0
+    read: ReadOptions = ReadOptions(icc="apply")
+    """A copy has no profile, so by default its colours are made those of sRGB, and look the same."""
+    workers: Workers = default_workers()
+    cluster: Cluster = "none"
+    overwrite: Overwrite = False
+
+    def __post_init__(self) -> None:
+        """See `Options`.
+
+        Raises:
+            WrongUse: a value is not allowed, or there is no damage, or the same twice.
+        """
+        super().__post_init__()
+        if not self.degradations:
+            raise WrongUse("Say how to degrade: --qf 10, --avif 30, --level webp:30 or --qf-sequence 25,10,7.")
+        if len({degradation.name for degradation in self.degradations}) < len(self.degradations):
+            raise WrongUse("Two of the degradations asked for are the same. Name each once.")
