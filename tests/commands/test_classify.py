@@ -277,7 +277,7 @@ def test_resuming_with_other_settings_is_refused_by_name(loaded_once, mixed, tmp
 def test_resuming_with_other_weights_is_refused(loaded_once, mixed, tmp_path, monkeypatch):
     asked = options(mixed / "a.jpg", tmp_path / "rows.csv")
     list(Classification(asked).rows())
-    monkeypatch.setattr(command.load_engine(asked.model), "weights", "f" * 64)
+    monkeypatch.setattr(command.load_engine(asked.model), "weights_sha256", "f" * 64)
     with pytest.raises(OutputRefused, match="weights was none, and is ffff"):
         Classification(replace(asked, resume=True))
 

@@ -182,7 +182,7 @@ def test_other_weights_are_compared_with_the_first(labelled, monkeypatch, classi
     class Stubborn(type(classifier)):
         """Always says what the last class of the list is."""
 
-        def top(self, pixels, k, quality):
+        def predict_topk(self, pixels, k, quality):
             indices, *others = super().predict_topk(pixels, k, quality)
             return np.full_like(indices, 999), *others
 
@@ -198,7 +198,7 @@ def test_classifiers_are_told_the_quality_in_each_files_tables(plain, monkeypatc
     told = []
 
     class Listening(type(classifier)):
-        def top(self, pixels, k, quality):
+        def predict_topk(self, pixels, k, quality):
             told.append(quality.tolist())
             return super().predict_topk(pixels, k, quality)
 
