@@ -333,6 +333,7 @@ def train(
     pooled: Annotated[
         bool, typer.Option("--pooled", help="One drift a channel, not a place.", rich_help_panel=MODULE)
     ] = False,
+    estimator: Annotated[str | None, _recipe_flag("estimator", "Of the drift: angle or paper.", MODULE)] = None,
     feature_weight: Annotated[
         float | None, _recipe_flag("feature_weight", "Of the drift left at the tap.", LOSS)
     ] = None,
@@ -364,6 +365,7 @@ def train(
         "stride": stride,
         "hidden": hidden,
         "rank": rank,
+        "estimator": estimator,
         "feature_weight": feature_weight,
         "stage_weight": stage_weight,
         "logit_weight": logit_weight,

@@ -8,12 +8,12 @@ from functools import partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from afdcli.errors import UnreadableImage, WrongUse
 from afdcli.formats import codecs
-from afdcli.methods.afd import BlockDCT
+from afdcli.methods.dct import BlockDCT
+from afdcli.methods.distances import feature_angle
 from afdcli.models.classifier import DedriftedClassifier, load_classifier
 from afdcli.options import Compression, ExplainOptions
 from afdcli.photos.reading import read_rgb
@@ -34,7 +34,7 @@ class Explanation:
     compressed: np.ndarray | None
     """The same, compressed as asked; None if it was not asked for."""
     drift: np.ndarray
-    """(h, w) the drift map in (0, 1), of the compressed photo if there is one."""
+    """(h, w) the drift map, see `Description`, of the compressed photo if there is one."""
     before: np.ndarray | None
     """(h, w) degrees between the features of the compressed photo and of the photo itself."""
     after: np.ndarray | None
@@ -114,11 +114,6 @@ def drift_statistics(options: ExplainOptions, levels: Sequence[Compression]) -> 
                 "dct_angle": float(feature_angle(coefficients[one], coefficients[:1]).mean()),
                 "feature_angle": float(feature_angle(features[one], features[:1]).mean()),
             }
-
-
-def feature_angle(features: Tensor, target: Tensor) -> Tensor:
-    """Degrees (B, h, w) between `features` and `target`, each (B, C, h, w), place by place (AFD, figure 2)."""
-    return F.cosine_similarity(features, target, dim=1).clamp(-1, 1).acos().rad2deg()
 
 
 def _load(options: ExplainOptions) -> DedriftedClassifier:

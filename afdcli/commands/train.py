@@ -27,7 +27,8 @@ from afdcli.errors import BadCheckpoint, UnreadableImage, WrongUse
 from afdcli.formats import codecs
 from afdcli.machines.processes import ordered_map
 from afdcli.methods import METHODS
-from afdcli.methods.remedy import Batch, Remedy, divergence
+from afdcli.methods.distances import divergence
+from afdcli.methods.remedy import Batch, Remedy
 from afdcli.models.backbones import default_tap, load_backbone, split
 from afdcli.models.checkpoint import Checkpoint, check_backbone, load_checkpoint, save_checkpoint, write_tensors
 from afdcli.models.classifier import DedriftedClassifier, find_weights, pick_device
@@ -55,9 +56,10 @@ WARM_UP = 500
 
 LOSSES = {
     "loss": "what is made small: the weighted sum of those below that the method has",
-    "feature": "how far the features at the tap are from the original's, see `methods.remedy.relative_error`",
+    "feature": "how far the features at the tap are from the original's, see `methods.distances.relative_error`",
     "stage": "the same for what the tail's layers make of them, the mean over all layers",
     "logit": "nats from the original's prediction",
+    "drift": "error of the estimated angles, see `methods.distances.angle_error`",
     "pixel": "squared error of the restored image, in thousandths",
     "quality": "error of the estimated quality factor, of 1",
 }
@@ -243,10 +245,13 @@ class Training:
             "feature": options.feature_weight,
             "stage": options.stage_weight,
             "logit": options.logit_weight,
+            "drift": options.drift_weight,
             "pixel": options.pixel_weight,
             "quality": options.quality_weight,
         }
-        losses["loss"] = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+        # What has no weight gives no gradient, not even zeros: the optimizer leaves alone what has none.
+        counted = [weights[name] * loss for name, loss in losses.items() if weights[name]]
+        losses["loss"] = torch.stack(counted).sum()
         self._optimizer.zero_grad()
         losses["loss"].backward()  # type: ignore[no-untyped-call]
         gradients = [parameter.grad for parameter in trained(self._student).values() if parameter.grad is not None]

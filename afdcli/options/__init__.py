@@ -22,6 +22,8 @@ JPEG 2000 is the error it aims at, as a peak signal-to-noise ratio in dB."""
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 SUBSAMPLED = ("jpeg", "avif", "heic")
 """The codecs whose subsampling can be chosen."""
+ESTIMATORS = ("angle", "paper")
+"""Of the drift, see `methods.drift`."""
 METHOD_NAMES = ("afd", "fct", "ddp", "augment", "restore")
 """What can be trained, see `methods`."""
 ENGINES = ("auto", "torch", "openvino", "onnxruntime")
@@ -31,7 +33,7 @@ EXPORT_ENDINGS = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
 TAPS = ("stem", "stage1", "stage2")
 """Where a backbone can be cut, see `backbones.split`."""
 RESULT_ENDINGS = (".csv", ".jsonl", ".parquet")
-SHAPE = ("tap", "width", "growth", "depth", "stride", "hidden", "pooled", "rank")
+SHAPE = ("tap", "width", "growth", "depth", "stride", "hidden", "pooled", "rank", "estimator")
 """What of `TrainOptions` makes a new module the module it is."""
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 MAX_PIXELS = 250_000_000
@@ -278,8 +280,10 @@ class TrainOptions:
     growth: int = 1
     depth: int = 2
     stride: int = 1
-    hidden: int = 32
+    hidden: int = 24
     pooled: bool = False
+    estimator: str = "angle"
+    """Of the drift: `angle` learns the true one, in degrees; `paper` is what the other losses make of it."""
     rank: int = 48
     """Channels inside the corrections of the tail's later stages; 0: the paper's module, which corrects at the tap."""
     steps: int = 10_000
@@ -292,6 +296,8 @@ class TrainOptions:
     """Of the drift that is left at the tail's later stages."""
     logit_weight: float = 0.3
     """Of the divergence between the predictions for the original and for its mended copy."""
+    drift_weight: float = 1.0
+    """Of the error of the estimated angles. With the three above at 0, nothing but that estimate is trained."""
     pixel_weight: float = 1.0
     """Of the difference between the original and its restored copy."""
     quality_weight: float = 1.0
@@ -320,6 +326,9 @@ class TrainOptions:
             if self.weights != "none" and field.name in SHAPE and getattr(self, field.name) != field.default:
                 raise WrongUse(f"--{field.name} is for a new module; the one of --weights stays as it is.")
         _one_of("--tap", self.tap, ("auto", *TAPS))
+        _one_of("--estimator", self.estimator, ESTIMATORS)
+        if self.pooled and self.estimator != "paper":
+            raise WrongUse("--pooled is for --estimator paper: angles are of one place each.")
         _at_least("--width", self.width, 0 if self.method == "fct" else 1)
         for flag in ("growth", "stride", "hidden", "steps", "validate_every"):
             _at_least(f"--{flag.replace('_', '-')}", getattr(self, flag), 1)
@@ -337,6 +346,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "width": 16,
         "growth": 2,
         "hidden": 64,
+        "estimator": "paper",
         "rank": 0,
         "feature_weight": 1.0,
         "stage_weight": 0.0,

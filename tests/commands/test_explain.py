@@ -5,8 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from afdcli.commands.explain import drift_statistics, explain, feature_angle
+from afdcli.commands.explain import drift_statistics, explain
 from afdcli.errors import UnreadableImage, WrongUse
+from afdcli.methods.distances import feature_angle
 from afdcli.options import Compression, ExplainOptions, ModelOptions
 from afdcli.results import figures
 
