@@ -310,6 +310,11 @@ def train(
     steps: Annotated[int, typer.Option(help="Batches in all.")] = TrainOptions.steps,
     learning_rate: Annotated[float, typer.Option(help="Of AdamW, at its highest.")] = TrainOptions.learning_rate,
     validate_every: Annotated[int, typer.Option(help="Steps between validations.")] = TrainOptions.validate_every,
+    share: Annotated[
+        list[float],
+        typer.Option(help="How often each of PHOTOS is drawn from: once for each, in order.", show_default=False),
+    ] = [],  # noqa: B006
+    least_crop: Annotated[int, typer.Option(help="Pixels that no crop is smaller than.")] = TrainOptions.least_crop,
     quiet: Quiet = False,
     method: Annotated[
         str, typer.Option(help="afd or fct; to compare: ddp, augment or restore.", rich_help_panel=MODULE)
@@ -375,6 +380,8 @@ def train(
     options = TrainOptions(
         photos=tuple(photos),
         output=output,
+        shares=tuple(share),
+        least_crop=least_crop,
         labels=labels,
         method=method,
         weights=weights,

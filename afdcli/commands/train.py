@@ -38,6 +38,7 @@ from afdcli.photos.reading import read_rgb
 from afdcli.photos.samples import Pair, make_pair
 from afdcli.photos.sources import expand_inputs, find_images
 from afdcli.results.rowfile import ResultFile, check_writable, record
+from afdcli.training.mixture import draws, mixture
 from afdcli.training.peers import Peers
 
 PROGRAM = "afd train"
@@ -111,8 +112,9 @@ class Training:
         if len(photos) < 2:
             raise WrongUse(f"Training needs at least two photos, and there are {len(photos)}.")
         every = max(HELD_OUT, math.ceil(len(photos) / MOST_HELD_OUT))
-        self._photos = tuple(path for index, path in enumerate(photos) if index % every)
-        self._held_out = tuple(path for index, path in enumerate(photos) if index % every == 0)
+        self._held_out = tuple(photos[::every])
+        """Some of every source: names that sort together are mostly of one."""
+        self._mixture = mixture(options, [path for index, path in enumerate(photos) if index % every])
         self._options = options
         self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint)
         self._labels: dict[str, int] = {}
@@ -194,11 +196,11 @@ class Training:
     def _steps(self) -> Iterator[Step]:
         options, peers = self._options, self._peers
         batch_size = options.model.batch_size // peers.count
-        draws = self._draws(self.done * options.model.batch_size, options.steps * options.model.batch_size)
+        begin, end = (steps * options.model.batch_size for steps in (self.done, options.steps))
         preprocessing = self.backbone.preprocessing
         pairs = ordered_map(
             partial(make_pair, size=preprocessing.size, options=options),
-            islice(draws, peers.rank, None, peers.count),
+            islice(draws(self._mixture, options.seed, begin, end), peers.rank, None, peers.count),
             workers=options.workers,
             ahead=2 * batch_size,
             room=2 * preprocessing.nbytes,
@@ -219,14 +221,6 @@ class Training:
                     save_checkpoint(self._checkpoint(), options.output)
                 self._save_state()
             yield Step(self.done, losses, validation)
-
-    def _draws(self, start: int, stop: int) -> Iterator[tuple[int, str]]:
-        """The numbers of the pairs, and for each the photo drawn for it: every photo once before any comes again."""
-        for number in range(start, stop):
-            round_number, place = divmod(number, len(self._photos))
-            if number == start or place == 0:
-                order = np.random.default_rng([self._options.seed, round_number]).permutation(len(self._photos))
-            yield number, self._photos[order[place]]
 
     def _step(self, pairs: list[Pair]) -> dict[str, float]:
         """One step of AdamW on `pairs`; returns the losses."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -263,6 +264,12 @@ class TrainOptions:
     output: Path = Path("module.safetensors")
     """The best module so far, by validation. Beside it lie the last one, `.last.safetensors`; the log, `.csv`, and its
     curves, `.png`; and `.state.safetensors`, to go on from."""
+    shares: tuple[float, ...] = ()
+    """For each of `photos`, how often it is drawn from in proportion to the others, however many photos are in it; 0 is
+    never. Empty: every photo is drawn as often as any other."""
+    least_crop: int = 0
+    """Pixels: no crop has a shorter side, where a photo has as many. In smaller crops everything is blurred, for they
+    are enlarged. And photos that have no more are damaged after cropping only: before, it would be hardly the same."""
     labels: bool = False
     """The one folder in `photos` has a folder for each class, and `fct` and `augment` learn these; otherwise the target
     is the untouched classifier's prediction for the original."""
@@ -332,8 +339,12 @@ class TrainOptions:
         _at_least("--width", self.width, 0 if self.method == "fct" else 1)
         for flag in ("growth", "stride", "hidden", "steps", "validate_every"):
             _at_least(f"--{flag.replace('_', '-')}", getattr(self, flag), 1)
-        for flag in ("depth", "rank", "seed", "workers"):
-            _at_least(f"--{flag}", getattr(self, flag), 0)
+        if self.shares and len(self.shares) != len(self.photos):
+            raise WrongUse(f"Give --share once for each of the {len(self.photos)} inputs, or not at all.")
+        if self.shares and not (min(self.shares) >= 0 and 0 < sum(self.shares) < math.inf):
+            raise WrongUse("--share must be 0 or more, and more than 0 for at least one of the inputs.")
+        for flag in ("depth", "rank", "seed", "workers", "least_crop"):
+            _at_least(f"--{flag.replace('_', '-')}", getattr(self, flag), 0)
         for flag in ("clean_share", "crop_first_share"):
             if not 0 <= getattr(self, flag) <= 1:
                 raise WrongUse(f"--{flag.replace('_', '-')} must lie between 0 and 1, not {getattr(self, flag)}.")
