@@ -35,6 +35,8 @@ class Explanation:
     """The same, compressed as asked; None if it was not asked for."""
     drift: np.ndarray
     """(h, w) the drift map, see `Description`, of the compressed photo if there is one."""
+    in_degrees: bool
+    """Whether that is an estimate of `before`."""
     before: np.ndarray | None
     """(h, w) degrees between the features of the compressed photo and of the photo itself."""
     after: np.ndarray | None
@@ -81,6 +83,7 @@ def explain(options: ExplainOptions) -> Explanation:
         np.asarray(photo),
         None if compressed is None else np.asarray(compressed),
         drift[-1].mean(0).cpu().numpy(),
+        classifier.module.measures_drift,
         None if compressed is None else feature_angle(features[1:], features[:1])[0].cpu().numpy(),
         None if compressed is None else feature_angle(mended[1:], features[:1])[0].cpu().numpy(),
         tops,

@@ -162,8 +162,9 @@ class AFDModule(Remedy, PyTorchModelHubMixin, library_name="afd-dedrift", licens
     def __init__(self, config: AFDConfig) -> None:
         super().__init__()
         self.config = config
+        self.measures_drift = config.estimator == "angle"
         self.drift: DriftEstimator | AngleEstimator
-        if config.estimator == "angle":
+        if self.measures_drift:
             self.drift = AngleEstimator(config.channels, config.hidden)
         else:
             self.drift = DriftEstimator(config.hidden, config.channels, config.pooled)
@@ -200,7 +201,7 @@ class AFDModule(Remedy, PyTorchModelHubMixin, library_name="afd-dedrift", licens
             "stage": mean_relative_error(mended.stages, clean.stages),
             "logit": divergence(mended.logits, clean.logits),
         }
-        if self.config.estimator == "angle":
+        if self.measures_drift:
             assert mended.drift is not None and mended.found is not None
             losses["drift"] = angle_error(mended.drift, mended.found, clean.features)
         return losses
@@ -219,7 +220,7 @@ class AFDModule(Remedy, PyTorchModelHubMixin, library_name="afd-dedrift", licens
 
     def _share(self, drift: Tensor) -> Tensor:
         """How much of what could be added is added, in [0, 1], shaped like `drift`."""
-        return corrected_share(drift) if self.config.estimator == "angle" else drift
+        return corrected_share(drift) if self.measures_drift else drift
 
     def correct(self, drift: Tensor | None, number: int, x: Tensor) -> Tensor:
         """The output `x` (B, C, h, w) of the tail's layer `number`, corrected where `drift`, of `mend`, is high."""

@@ -65,6 +65,8 @@ class Remedy(nn.Module):
     """Whether a copy of the backbone is trained along with it, and belongs to it."""
     estimates_drift: ClassVar[bool] = False
     """Whether `mend` gives a drift map."""
+    measures_drift: bool = False
+    """Whether that map is in degrees, an estimate of the angle that compression turned the features by."""
     compilable: ClassVar[bool] = True
     """Whether an engine may compile it."""
     uses_quality: bool = False
