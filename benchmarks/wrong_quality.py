@@ -14,7 +14,7 @@ import torch
 
 from afdcli.formats import codecs
 from afdcli.machines.hardware import reuse_memory
-from afdcli.methods.remedy import divergence
+from afdcli.methods.distances import divergence
 from afdcli.models.classifier import load_classifier
 from afdcli.options import DEFAULT_BACKBONE, IMAGENET_C, ModelOptions, ReadOptions
 from afdcli.photos.reading import read_rgb

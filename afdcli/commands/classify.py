@@ -38,7 +38,7 @@ class Prediction:
     classes: tuple[tuple[str, int, float], ...] = ()
     """(label, index, probability), most probable first; empty where the source could not be read."""
     drift: float | None = None
-    """The mean of the drift map in (0, 1), where there is a de-drifting module."""
+    """The mean of the drift map, see `Description`, where there is a de-drifting module."""
 
     def row(self, columns: Iterable[str]) -> dict[str, Any]:
         """The values for `columns`, None where there is none."""

@@ -8,12 +8,12 @@ from functools import partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from afdcli.errors import UnreadableImage, WrongUse
 from afdcli.formats import codecs
-from afdcli.methods.afd import BlockDCT
+from afdcli.methods.dct import BlockDCT
+from afdcli.methods.distances import feature_angle
 from afdcli.models.classifier import DedriftedClassifier, load_classifier
 from afdcli.options import Compression, ExplainOptions
 from afdcli.photos.reading import read_rgb
@@ -35,7 +35,9 @@ class Explanation:
     compressed: np.ndarray | None
     """The same, compressed as asked; None if it was not asked for."""
     drift: np.ndarray
-    """(h, w) the drift map in (0, 1), of the compressed photo if there is one."""
+    """(h, w) the drift map, see `Description`, of the compressed photo if there is one."""
+    in_degrees: bool
+    """Whether that is an estimate of `before`."""
     before: np.ndarray | None
     """(h, w) degrees between the features of the compressed photo and of the photo itself."""
     after: np.ndarray | None
@@ -85,6 +87,7 @@ def explain(options: ExplainOptions) -> Explanation:
         np.asarray(photo),
         None if compressed is None else np.asarray(compressed),
         drift[-1].mean(0).cpu().numpy(),
+        classifier.module.measures_drift,
         None if compressed is None else feature_angle(features[1:], features[:1])[0].cpu().numpy(),
         None if compressed is None else feature_angle(mended[1:], features[:1])[0].cpu().numpy(),
         tops,
@@ -120,16 +123,6 @@ def drift_statistics(options: ExplainOptions, levels: Sequence[Compression]) -> 
             }
 
 
-def _check_output(options: ExplainOptions) -> None:
-    inputs = (options.photo, options.weights, options.model.backbone_checkpoint)
-    check_may_write([options.output], PROGRAM, overwrite=options.overwrite, inputs=inputs)
-
-
-def feature_angle(features: Tensor, target: Tensor) -> Tensor:
-    """Degrees (B, h, w) between `features` and `target`, each (B, C, h, w), place by place (AFD, figure 2)."""
-    return F.cosine_similarity(features, target, dim=1).clamp(-1, 1).acos().rad2deg()
-
-
 def _load(options: ExplainOptions) -> DedriftedClassifier:
     classifier = load_classifier(options.model, options.weights)
     if classifier.module is None or not classifier.module.estimates_drift:
@@ -143,3 +136,8 @@ def _load(options: ExplainOptions) -> DedriftedClassifier:
 def _top(probabilities: Tensor, labels: Sequence[str]) -> list[tuple[str, float]]:
     values, indices = probabilities.topk(min(TOP, len(labels)))
     return [(labels[index], float(value)) for value, index in zip(values, indices, strict=True)]
+
+
+def _check_output(options: ExplainOptions) -> None:
+    inputs = (options.photo, options.weights, options.model.backbone_checkpoint)
+    check_may_write([options.output], PROGRAM, overwrite=options.overwrite, inputs=inputs)

@@ -39,6 +39,7 @@ from afdcli.photos.samples import Pair, make_pair
 from afdcli.photos.sources import Sources
 from afdcli.results.record import check_may_write, read_record, record, write_record
 from afdcli.results.rowfile import ResultFile, files_of
+from afdcli.training.mixture import draws, mixture
 from afdcli.training.peers import Peers
 from afdcli.training.validation import VALIDATION, hold_out, validate
 
@@ -54,9 +55,10 @@ WARM_UP = 500
 
 LOSSES = {
     "loss": "what is made small: the weighted sum of those below that the method has",
-    "feature": "how far the features at the tap are from the original's, see `methods.remedy.relative_error`",
+    "feature": "how far the features at the tap are from the original's, see `methods.distances.relative_error`",
     "stage": "the same for what the tail's layers make of them, the mean over all layers",
     "logit": "nats from the original's prediction",
+    "drift": "error of the estimated angles, see `methods.distances.angle_error`",
     "pixel": "squared error of the restored image, in thousandths",
     "quality": "error of the estimated quality factor, of 1",
 }
@@ -109,7 +111,8 @@ class Training:
         if len(photos) < 2:
             raise WrongUse(f"Training needs at least two photos, and there are {len(photos)}.")
         self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint)
-        self._photos, self._held_out = hold_out(photos, options.read, self.backbone.preprocessing.short)
+        learnt, self._held_out = hold_out(photos, options.read, self.backbone.preprocessing.short)
+        self._mixture = mixture(options, learnt)
         self._labels: dict[str, int] = {}
         if options.labels:
             classes = labels_of(sources, self.backbone.labels)
@@ -195,11 +198,11 @@ class Training:
     def _steps(self) -> Iterator[Step]:
         options, peers = self._options, self._peers
         batch_size = options.model.batch_size // peers.count
-        draws = self._draws(self.done * options.model.batch_size, options.steps * options.model.batch_size)
+        begin, end = (steps * options.model.batch_size for steps in (self.done, options.steps))
         preprocessing = self.backbone.preprocessing
         pairs = ordered_map(
             partial(make_pair, size=preprocessing.size, options=options),
-            islice(draws, peers.rank, None, peers.count),
+            islice(draws(self._mixture, options.seed, begin, end), peers.rank, None, peers.count),
             workers=options.workers,
             ahead=2 * batch_size,
             room=2 * preprocessing.nbytes,
@@ -220,14 +223,6 @@ class Training:
                 validation = self._keep()
             yield Step(self.done, losses, validation)
 
-    def _draws(self, start: int, stop: int) -> Iterator[tuple[int, str]]:
-        """The numbers of the pairs, and for each the photo drawn for it: every photo once before any comes again."""
-        for number in range(start, stop):
-            round_number, place = divmod(number, len(self._photos))
-            if number == start or place == 0:
-                order = np.random.default_rng([self._options.seed, round_number]).permutation(len(self._photos))
-            yield number, self._photos[order[place]]
-
     def _step(self, pairs: list[Pair]) -> dict[str, float]:
         """One step of AdamW on `pairs`; returns the losses."""
         options, module = self._options, self._student.module
@@ -245,10 +240,13 @@ class Training:
             "feature": options.feature_weight,
             "stage": options.stage_weight,
             "logit": options.logit_weight,
+            "drift": options.drift_weight,
             "pixel": options.pixel_weight,
             "quality": options.quality_weight,
         }
-        losses["loss"] = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+        # What has no weight gives no gradient, not even zeros: the optimizer leaves alone what has none.
+        counted = [weights[name] * loss for name, loss in losses.items() if weights[name]]
+        losses["loss"] = torch.stack(counted).sum()
         self._optimizer.zero_grad()
         losses["loss"].backward()  # type: ignore[no-untyped-call]
         gradients = [parameter.grad for parameter in trained(self._student).values() if parameter.grad is not None]

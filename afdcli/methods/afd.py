@@ -4,13 +4,14 @@
 Compression makes a classifier's shallow features drift away from those of the original image. The module puts them
 back, between a frozen stem and a frozen tail:
 
-    drift    = DriftEstimator(image)                         # FDE-Net: how far, in (0, 1), place by place
+    drift    = DriftEstimator(image)                         # FDE-Net: how far, place by place
     features = features + drift * FeatureEnhancer(features)  # FE-Net: which way
 
 Implemented: the block DCT, both networks, and RepConv with its folding. Different from the authors' published code:
 the map is spatial, as in the paper's figures 1 and 2 (`pooled` is the code's one value a channel), and RepConv pads
 before the first convolution, which alone makes folding exact at the border. Beyond the paper: the same drift map steers
 low-rank corrections of the tail's later blocks (`later`; none in the paper), and the DCT folds into one convolution.
+Instead of FDE-Net new modules have an estimate that is taught the true drift, and is told the features: see `drift`.
 """
 
 from copy import deepcopy
@@ -22,25 +23,12 @@ import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from afdcli.methods.remedy import (
-    Batch,
-    Network,
-    Remedy,
-    divergence,
-    mean_relative_error,
-    relative_error,
-    zero_init,
-)
+from afdcli.methods.dct import BlockLayer
+from afdcli.methods.distances import angle_error, divergence, mean_relative_error, relative_error
+from afdcli.methods.drift import AngleEstimator, DriftEstimator, corrected_share
+from afdcli.methods.folding import filled, parameters
+from afdcli.methods.remedy import Batch, Network, Remedy, zero_init
 from afdcli.options import TrainOptions
-
-BLOCK = 8
-ZIGZAG = sorted(
-    range(BLOCK * BLOCK),
-    key=lambda i: (i // BLOCK + i % BLOCK, i // BLOCK if (i // BLOCK + i % BLOCK) % 2 else i % BLOCK),
-)
-"""Row-by-row positions of an 8x8 block in the order of rising frequency (ITU-T T.81, figure A.6)."""
-CENTRE = (0.5, 0.0, 0.0)
-"""What is taken from Y, Cb and Cr, so that they lie in [-0.5, 0.5]: Cb and Cr do already."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +48,9 @@ class AFDConfig:
     hidden: int = 64
     """Channels inside the drift estimator."""
     pooled: bool = False
-    """One drift value a channel for the whole image, as in the authors' code, instead of one a place."""
+    """One drift value a channel for the whole image, as in the authors' code, instead of one a place: `paper` only."""
+    estimator: str = "paper"
+    """Of the drift: `paper`, in (0, 1); or `angle`, in degrees. See `drift`."""
     later: tuple[int, ...] = ()
     """Channels of the tail's layers that are corrected as well; 0 for those that are not."""
     rank: int = 128
@@ -70,32 +60,6 @@ class AFDConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "later", tuple(self.later))  # from JSON it comes as a list
-
-
-class BlockDCT(nn.Module):
-    """The transform of JPEG: 8x8 block DCT-II, orthonormal, of Y, Cb and Cr (JFIF), each in [-0.5, 0.5]."""
-
-    basis: Tensor
-    to_ycbcr: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        n = torch.arange(BLOCK, dtype=torch.float64)
-        rows = torch.cos(torch.pi * (2 * n + 1) * n[:, None] / (2 * BLOCK)) * (2 / BLOCK) ** 0.5
-        rows[0] /= 2**0.5
-        basis = torch.einsum("ux,vy->uvxy", rows, rows).reshape(BLOCK * BLOCK, 1, BLOCK, BLOCK)[ZIGZAG]
-        ycbcr = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-        self.register_buffer("basis", basis.repeat(3, 1, 1, 1).float(), persistent=False)
-        self.register_buffer("to_ycbcr", ycbcr.view(3, 3, 1, 1), persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Coefficients (B, 3 * 64, H / 8, W / 8), zig-zag within each colour, of `images` (B, 3, H, W).
-
-        `images` are RGB in [0, 1], H and W multiples of 8.
-        """
-        ycbcr = F.conv2d(images, self.to_ycbcr)
-        ycbcr = ycbcr - ycbcr.new_tensor(CENTRE).view(3, 1, 1)
-        return F.conv2d(ycbcr, self.basis, stride=BLOCK, groups=3)
 
 
 class RepConv(nn.Module):
@@ -122,83 +86,20 @@ class RepConv(nn.Module):
         """The 3x3 alone. Worked out in float64."""
         weight, bias = self._fold(torch.float64)
         outputs, inputs = weight.shape[:2]
-        return _filled(nn.Conv2d(inputs, outputs, 3, padding=1), weight, bias, like=self.point.weight)
+        return filled(nn.Conv2d(inputs, outputs, 3, padding=1), weight, bias, like=self.point.weight)
 
     def _fold(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Weight (outputs, inputs, 3, 3) and bias (outputs) of the 3x3."""
-        point, wide = _parameters(self.squeeze_first[0], dtype), _parameters(self.squeeze_first[1], dtype)
+        point, wide = parameters(self.squeeze_first[0], dtype), parameters(self.squeeze_first[1], dtype)
         weight = torch.einsum("omxy,mi->oixy", wide[0], point[0][:, :, 0, 0])
         bias = wide[1] + torch.einsum("omxy,m->o", wide[0], point[1])
 
-        wide, point = _parameters(self.squeeze_last[0], dtype), _parameters(self.squeeze_last[1], dtype)
+        wide, point = parameters(self.squeeze_last[0], dtype), parameters(self.squeeze_last[1], dtype)
         weight = weight + torch.einsum("om,mixy->oixy", point[0][:, :, 0, 0], wide[0])
         bias = bias + point[1] + point[0][:, :, 0, 0] @ wide[1]
 
-        point = _parameters(self.point, dtype)
+        point = parameters(self.point, dtype)
         return weight + F.pad(point[0], (1, 1, 1, 1)), bias + point[1]
-
-
-def _parameters(convolution: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
-    return convolution.weight.to(dtype), convolution.bias.to(dtype)
-
-
-def _filled(convolution: nn.Conv2d, weight: Tensor, bias: Tensor, like: Tensor) -> nn.Conv2d:
-    """`convolution` with these weights, with the device and precision of `like`."""
-    convolution.to(weight).load_state_dict({"weight": weight, "bias": bias})
-    return convolution.to(like)
-
-
-class BlockLayer(nn.Module):
-    """The block DCT and a 1x1 convolution of its coefficients: all linear, so one 8x8 convolution once folded."""
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__()
-        self.dct = BlockDCT()
-        self.point = nn.Conv2d(3 * BLOCK * BLOCK, outputs, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, outputs, H / 8, W / 8); `images` are RGB in [0, 1], H and W multiples of 8."""
-        return self.point(self.dct(images))  # type: ignore[no-any-return]
-
-    @torch.no_grad()
-    def folded(self) -> nn.Conv2d:
-        """The 8x8 convolution. Worked out in float64."""
-        weight, bias = _parameters(self.point, torch.float64)
-        of_coefficients = weight.view(-1, 3, BLOCK * BLOCK)
-        basis = self.dct.basis.double().view(3, BLOCK * BLOCK, BLOCK, BLOCK)
-        of_ycbcr = torch.einsum("ock,ckxy->ocxy", of_coefficients, basis)
-        of_rgb = torch.einsum("ocxy,ci->oixy", of_ycbcr, self.dct.to_ycbcr.double()[:, :, 0, 0])
-        bias = bias - torch.einsum("ocxy,c->o", of_ycbcr, of_ycbcr.new_tensor(CENTRE))
-        return _filled(nn.Conv2d(3, len(bias), BLOCK, stride=BLOCK), of_rgb, bias, like=self.point.weight)
-
-
-class DriftEstimator(nn.Module):
-    """FDE-Net: how far the features have drifted, from the image's DCT coefficients (section III-B)."""
-
-    def __init__(self, config: AFDConfig) -> None:
-        super().__init__()
-        self.pooled = config.pooled
-        self.layers = nn.Sequential(
-            BlockLayer(config.hidden),
-            nn.PReLU(config.hidden),
-            nn.Conv2d(config.hidden, config.hidden, 1),
-            nn.PReLU(config.hidden),
-            nn.Conv2d(config.hidden, config.channels if config.pooled else 1, 1),
-        )
-
-    def forward(self, images: Tensor, size: tuple[int, int]) -> Tensor:
-        """The drift map in (0, 1): (B, 1, *size), or (B, channels, 1, 1) if pooled. `images` (B, 3, H, W) in [0, 1].
-
-        Sides that are no multiple of 8 are continued by their last row and column.
-        """
-        height, width = images.shape[-2:]
-        if height % BLOCK or width % BLOCK:
-            images = F.pad(images, (0, -width % BLOCK, 0, -height % BLOCK), mode="replicate")
-        drift = self.layers(images)
-        if self.pooled:
-            return drift.mean((2, 3), keepdim=True).sigmoid()  # type: ignore[no-any-return]
-        return F.interpolate(drift, size, mode="bilinear", align_corners=False).sigmoid()
 
 
 class FeatureEnhancer(nn.Module):
@@ -261,7 +162,12 @@ class AFDModule(Remedy, PyTorchModelHubMixin, library_name="afd-dedrift", licens
     def __init__(self, config: AFDConfig) -> None:
         super().__init__()
         self.config = config
-        self.drift = DriftEstimator(config)
+        self.measures_drift = config.estimator == "angle"
+        self.drift: DriftEstimator | AngleEstimator
+        if self.measures_drift:
+            self.drift = AngleEstimator(config.channels, config.hidden)
+        else:
+            self.drift = DriftEstimator(config.hidden, config.channels, config.pooled)
         self.enhance = FeatureEnhancer(config)
         self.later = nn.ModuleList(_correction(channels, config.rank) for channels in config.later)
         if config.folded:
@@ -278,37 +184,51 @@ class AFDModule(Remedy, PyTorchModelHubMixin, library_name="afd-dedrift", licens
             stride=options.stride,
             hidden=options.hidden,
             pooled=options.pooled,
+            estimator=options.estimator,
             later=blocks if options.rank else (),
             rank=options.rank,
         )
         return cls(config)
 
     def losses(self, student: Network, teacher: Network, batch: Batch) -> dict[str, Tensor]:
-        """How far the features at the tap, those of the tail's layers, and the predictions are from the original's."""
+        """How far the features at the tap, those of the tail's layers, and the predictions are from the original's; and
+        how wrong the estimated angles are."""
         with torch.no_grad():
             clean = teacher.outputs(batch.original)
         mended = student.outputs(batch.degraded)
-        return {
+        losses = {
             "feature": relative_error(mended.features, clean.features),
             "stage": mean_relative_error(mended.stages, clean.stages),
             "logit": divergence(mended.logits, clean.logits),
         }
+        if self.measures_drift:
+            assert mended.drift is not None and mended.found is not None
+            losses["drift"] = angle_error(mended.drift, mended.found, clean.features)
+        return losses
 
     def forward(self, features: Tensor, images: Tensor) -> Tensor:
         """`features` (B, channels, h, w) of `images` (B, 3, H, W) in [0, 1], de-drifted. Any sizes."""
         return self.mend(features, images)[0]
 
     def mend(self, features: Tensor, images: Tensor, quality: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """What `forward` gives, and the drift map, see `DriftEstimator`."""
-        drift = self.drift(images, features.shape[-2:])
-        return features + drift * self.enhance(features), drift
+        """What `forward` gives, and the drift map, see `DriftEstimator` and `AngleEstimator`."""
+        if isinstance(self.drift, AngleEstimator):
+            drift = self.drift(features, images)
+        else:
+            drift = self.drift(images, features.shape[-2:])
+        return features + self._share(drift) * self.enhance(features), drift
+
+    def _share(self, drift: Tensor) -> Tensor:
+        """How much of what could be added is added, in [0, 1], shaped like `drift`."""
+        return corrected_share(drift) if self.measures_drift else drift
 
     def correct(self, drift: Tensor | None, number: int, x: Tensor) -> Tensor:
         """The output `x` (B, C, h, w) of the tail's layer `number`, corrected where `drift`, of `mend`, is high."""
         assert drift is not None
         if number >= len(self.later) or self.config.later[number] == 0:
             return x
-        local = F.adaptive_avg_pool2d(drift.mean(1, keepdim=True), (x.shape[2], x.shape[3]))
+        share = self._share(drift).mean(1, keepdim=True)
+        local = F.adaptive_avg_pool2d(share, (x.shape[2], x.shape[3]))
         return x + local * self.later[number](x)  # type: ignore[no-any-return]
 
     @property

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from afdcli.methods.remedy import Batch, Network, Remedy, relative_error, zero_init
+from afdcli.methods.distances import relative_error
+from afdcli.methods.remedy import Batch, Network, Remedy, zero_init
 from afdcli.options import TrainOptions
 
 

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from afdcli.methods.afd import AFDConfig, DriftEstimator
-from afdcli.methods.remedy import Batch, Network, Remedy, mean_relative_error, misprediction, relative_error, zero_init
+from afdcli.methods.distances import mean_relative_error, relative_error
+from afdcli.methods.drift import DriftEstimator
+from afdcli.methods.remedy import Batch, Network, Remedy, misprediction, zero_init
 from afdcli.options import TrainOptions
 
 CONSISTENCY = 0.03
@@ -51,7 +52,7 @@ class FCTModule(Remedy):
         self.uses_quality = config.width > 0
         if not self.uses_quality:
             return
-        self.estimator = DriftEstimator(AFDConfig(channels=1, pooled=True))
+        self.estimator = DriftEstimator(pooled=True)
         self.mapping = nn.Sequential(
             nn.Conv2d(config.channels + 1, config.width, 3, padding=1),
             nn.PReLU(config.width),

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from afdcli.methods.distances import divergence
 from afdcli.options import TrainOptions
-
-NEAR = 0.1
-"""Relative errors much smaller than this count by their square, larger ones by themselves."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +24,10 @@ class Outputs:
     """Of each layer of the tail, what the next one gets."""
     logits: Tensor
     """(B, classes)."""
+    found: Tensor | None = None
+    """(B, C, h, w) at the tap, what the stem makes of the images, before anything is mended."""
+    drift: Tensor | None = None
+    """The map of `Remedy.mend`, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Remedy(nn.Module):
     """Whether a copy of the backbone is trained along with it, and belongs to it."""
     estimates_drift: ClassVar[bool] = False
     """Whether `mend` gives a drift map."""
+    measures_drift: bool = False
+    """Whether that map is in degrees, an estimate of the angle that compression turned the features by."""
     compilable: ClassVar[bool] = True
     """Whether an engine may compile it."""
     uses_quality: bool = False
@@ -77,7 +80,7 @@ class Remedy(nn.Module):
     def losses(self, student: Network, teacher: Network, batch: Batch) -> dict[str, Tensor]:
         """What training makes small, by name, before weighting. `student` has this remedy, `teacher` is the backbone.
 
-        The names are among `feature`, `stage`, `logit`, `pixel` and `quality`.
+        The names are among `feature`, `stage`, `logit`, `drift`, `pixel` and `quality`.
         """
         raise NotImplementedError
 
@@ -86,7 +89,7 @@ class Remedy(nn.Module):
         return images
 
     def mend(self, features: Tensor, images: Tensor, quality: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """What the tail gets instead of `features` (B, C, h, w), and a drift map in (0, 1), if there is one.
+        """What the tail gets instead of `features` (B, C, h, w), and a drift map, if there is one: see `Description`.
 
         `quality` (B,) is the JPEG quality factor of the files, NaN where it is not known.
         """
@@ -104,30 +107,6 @@ class Remedy(nn.Module):
     def folded(self) -> Remedy:
         """The same function in fewer operations, for use."""
         return self
-
-
-def relative_error(features: Tensor, target: Tensor) -> Tensor:
-    """The error over the target's own size, for each image, averaged: giving zeros is 0.9.
-
-    It grows with the error itself, not its square, or the worst damaged images alone would be learnt from; below
-    `NEAR` it is smooth.
-    """
-    axes = tuple(range(1, target.ndim))
-    target = target.float()
-    error = (features.float() - target).square().mean(axes)
-    squared = error / (target.square().mean(axes) + 1e-6)
-    return ((squared + NEAR**2).sqrt() - NEAR).mean()
-
-
-def mean_relative_error(stages: list[Tensor], targets: list[Tensor]) -> Tensor:
-    """The mean of `relative_error` over several layers."""
-    return torch.stack([relative_error(*both) for both in zip(stages, targets, strict=True)]).mean()
-
-
-def divergence(logits: Tensor, target: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of predictions from the target's, in nats an image."""
-    logs, target_logs = logits.float().log_softmax(1), target.float().log_softmax(1)
-    return F.kl_div(logs, target_logs, reduction="batchmean", log_target=True)
 
 
 def misprediction(logits: Tensor, batch: Batch, target: Tensor) -> Tensor:

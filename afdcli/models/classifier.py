@@ -88,27 +88,25 @@ class DedriftedClassifier(nn.Module):
         return self.predict(images)[0]
 
     def predict(self, images: Tensor, quality: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """What `forward` gives, and the mean of each image's drift map (B,) in (0, 1); None if nothing estimates it.
+        """What `forward` gives, and the mean of each image's drift map (B,), see `Description`; None if there is none.
 
         `quality` (B,) is the JPEG quality factor of the files, NaN where it is not known.
         """
         if self.module is None:
             return self.tail(self.features(images)), None
-        _, features, drift = self._before_tail(images, quality)
+        found = self.features(self.module.restore(images))
+        features, drift = self.module.mend(found, images, quality)
         logits = self.tail(features, partial(self.module.correct, drift))
         return logits, None if drift is None else drift.mean((1, 2, 3))
 
     def outputs(self, images: Tensor, quality: Tensor | None = None) -> Outputs:
         """All that becomes of `images` and their `quality`, as for `predict`; there must be a module."""
         assert self.module is not None and isinstance(self.tail, Tail)
-        restored, features, drift = self._before_tail(images, quality)
-        *stages, logits = self.tail.stages(features, partial(self.module.correct, drift))
-        return Outputs(restored, features, stages, logits)
-
-    def _before_tail(self, images: Tensor, quality: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        assert self.module is not None
         restored = self.module.restore(images)
-        return restored, *self.module.mend(self.features(restored), images, quality)
+        found = self.features(restored)
+        features, drift = self.module.mend(found, images, quality)
+        *stages, logits = self.tail.stages(features, partial(self.module.correct, drift))
+        return Outputs(restored, features, stages, logits, found, drift)
 
     def features(self, images: Tensor) -> Tensor:
         """The features at the tap, not de-drifted, of `images` (B, 3, H, W), RGB in [0, 1]."""
@@ -127,7 +125,7 @@ class DedriftedClassifier(nn.Module):
         Where memory is short, fewer images go through the network together, now and from now on.
 
         Returns their indices (B, k), most probable first, their probabilities (B, k) in [0, 1], and each image's mean
-        drift (B,) in (0, 1), or None without a module.
+        drift (B,), or None without a module.
 
         Raises:
             torch.OutOfMemoryError: there is not enough even for one image.

@@ -34,7 +34,8 @@ class Description:
     """`pixels` (B, H, W, 3), uint8 RGB, and, if it is used, `quality` (B,), float32, the JPEG quality factor, NaN where
     it is not known."""
     outputs: tuple[str, ...]
-    """`probabilities` (B, classes) and, if it is estimated, `drift` (B,), the mean of the drift map in (0, 1)."""
+    """`probabilities` (B, classes) and, if it is estimated, `drift` (B,), the mean of the drift map: degrees by which
+    compression has turned the features at the tap; or, of a module with the paper's estimate, a number in (0, 1)."""
     preprocessing: Preprocessing
     """What is to be done to a photo before the classifier takes it."""
     labels: Labels

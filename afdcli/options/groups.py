@@ -20,6 +20,8 @@ ENGINES = ("auto", "torch", "openvino", "onnxruntime")
 CLUSTERS = ("none", "ray")
 EXPORT_ENDINGS = {name: one.ending for name, one in EXPORTS.items()}
 """Formats for other programs, and how their files end."""
+ESTIMATORS = ("angle", "paper")
+"""How the drift may be estimated, see `methods.drift`."""
 TAPS = ("stem", "stage1", "stage2")
 """Where a backbone can be cut, see `models.taps`."""
 RESULT_ENDINGS = (".csv", ".jsonl", ".parquet")

@@ -11,7 +11,7 @@ from annotated_doc import Doc
 from afdcli.errors import WrongUse
 from afdcli.machines.hardware import default_workers
 from afdcli.options.fields import Options
-from afdcli.options.groups import TAPS, ModelOptions, Overwrite, Photos, ReadOptions, Resume, Seed, Workers
+from afdcli.options.groups import ESTIMATORS, TAPS, ModelOptions, Overwrite, Photos, ReadOptions, Resume, Seed, Workers
 from afdcli.options.rules import AtLeast, Between, Completes, EndsIn, MoreThan, Named, OneOf, Panel, SameRows, Without
 
 MODULE = "Module"
@@ -61,10 +61,18 @@ class ModuleShape(Options, panel=MODULE):
     stride: Annotated[
         int, AtLeast(1), Doc("By how much the features' resolution is reduced before that network sees them.")
     ] = 1
-    hidden: Annotated[int, AtLeast(1), Doc("Channels inside the network that estimates the drift.")] = 32
+    hidden: Annotated[int, AtLeast(1), Doc("Channels inside the network that estimates the drift.")] = 24
     pooled: Annotated[bool, Doc("Estimate one drift for each channel of an image, instead of one for each place.")] = (
         False
     )
+    estimator: Annotated[
+        str,
+        OneOf(*ESTIMATORS),
+        Doc(
+            "How the drift is estimated: angle learns the true one, in degrees; paper is what the other losses make of"
+            " an estimate from DCT coefficients."
+        ),
+    ] = "angle"
     rank: Annotated[
         int,
         AtLeast(0),
@@ -88,6 +96,11 @@ class LossWeights(Options, panel="Loss"):
     logit_weight: Annotated[
         float, AtLeast(0), Doc("How much it counts that the prediction is another than for the original photo.")
     ] = 0.3
+    drift_weight: Annotated[
+        float,
+        AtLeast(0),
+        Doc("How much the error of the estimated angles counts; with the three above at 0, only they are learnt."),
+    ] = 1.0
     pixel_weight: Annotated[
         float, AtLeast(0), Doc("How much the difference between the restored and the original image counts.")
     ] = 1.0
@@ -108,6 +121,23 @@ class TrainOptions(ModuleShape, LossWeights):
         SameRows(),
         Doc("The .safetensors file for the best module so far; beside it lie the last one, the log and its curves."),
     ] = Path("module.safetensors")
+    shares: Annotated[
+        tuple[float, ...],
+        Named("--share"),
+        AtLeast(0),
+        Doc(
+            "How often each of PHOTOS is drawn from, in proportion to the others and however many photos it has: given"
+            " once for each, in their order. If not given, every photo is drawn as often as any other."
+        ),
+    ] = ()
+    least_crop: Annotated[
+        int,
+        AtLeast(0),
+        Doc(
+            "Pixels that no crop is smaller than, where a photo has as many: smaller ones are enlarged, and so blurred."
+            " Photos that have no more are compressed after cropping only."
+        ),
+    ] = 0
     labels: Annotated[
         bool, Panel(MODULE), Doc("Learn the classes, of which PHOTOS has a folder each, with a method that can.")
     ] = False
@@ -160,6 +190,12 @@ class TrainOptions(ModuleShape, LossWeights):
             raise WrongUse(
                 f"--labels are for --method {' and '.join(LEARN_LABELS)}; {self.method} learns without them."
             )
+        if self.pooled and self.estimator != "paper":
+            raise WrongUse("--pooled is for --estimator paper: angles are of one place each.")
+        if self.shares and len(self.shares) != len(self.photos):
+            raise WrongUse(f"Give --share once for each of the {len(self.photos)} inputs, or not at all.")
+        if self.shares and not sum(self.shares):
+            raise WrongUse("--share must be more than 0 for at least one of the inputs.")
         if self.weights != "none":
             for field in fields(ModuleShape):
                 if getattr(self, field.name) != field.default:
@@ -174,6 +210,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "width": 16,
         "growth": 2,
         "hidden": 64,
+        "estimator": "paper",
         "rank": 0,
         "feature_weight": 1.0,
         "stage_weight": 0.0,

@@ -196,14 +196,14 @@ def make_pair(draw: tuple[int, str], size: int, options: TrainOptions) -> Pair |
     rng = np.random.default_rng([options.seed, number])
     try:
         image = read_rgb(path, options.read).image
-        box = _random_box(image.size, rng)
+        box = _random_box(image.size, options.least_crop, rng)
         mirrored = rng.random() < 0.5
         original = _crop(image, box, size, mirrored)
         if rng.random() < options.clean_share:
             return Pair(path, original, original, 100.0)
         degradation = random_degradation(rng)
         quality = float(degradation.last.quality) if degradation.last.codec == "jpeg" else math.nan
-        if rng.random() < options.crop_first_share:
+        if rng.random() < options.crop_first_share or min(image.size) <= options.least_crop:
             degraded = codecs.decode(codecs.degrade(Image.fromarray(original), degradation, rng))
             return Pair(path, original, np.asarray(degraded), quality)
         degraded = codecs.decode(codecs.degrade(image, degradation, rng))
@@ -224,9 +224,13 @@ def random_degradation(rng: np.random.Generator) -> Degradation:
     return Degradation(tuple((Compression("jpeg", int(q)),) for q in qualities), shift=bool(rng.random() < 0.5))
 
 
-def _random_box(size: tuple[int, int], rng: np.random.Generator) -> tuple[float, float, float, float]:
-    """A square of the photo with 0.5 to 1 of its short side, anywhere: (left, top, right, bottom)."""
-    side = min(size) * rng.uniform(0.5, 1.0)
+def _random_box(size: tuple[int, int], least: int, rng: np.random.Generator) -> tuple[float, float, float, float]:
+    """A square of the photo with 0.5 to 1 of its short side, anywhere: (left, top, right, bottom).
+
+    Its side is no shorter than `least` pixels, where the photo has as many.
+    """
+    short = min(size)
+    side = rng.uniform(min(short, max(least, 0.5 * short)), short)
     left, top = (rng.uniform(0, extent - side) for extent in size)
     return left, top, left + side, top + side
 

@@ -21,6 +21,7 @@ from afdcli.results.rowfile import Row
 if TYPE_CHECKING:
     from afdcli.commands.explain import Explanation
 
+RIGHT_ANGLE = 90.0
 SMOOTHING = 50
 """A curve of many steps has about so many points, each the mean of the steps around it."""
 
@@ -47,7 +48,7 @@ def training_curves(log: Path, picture: Path) -> None:
     losses, agreement = figure.subplots(1, 2)
     steps = np.array([int(row["step"]) for row in rows])
     parts = np.array_split(np.arange(len(rows)), min(len(rows), SMOOTHING))
-    for name in ("loss", "feature", "stage", "logit", "pixel", "quality"):
+    for name in ("loss", "feature", "stage", "logit", "drift", "pixel", "quality"):
         if not rows[0][name]:  # a loss that the method does not have
             continue
         values = np.array([float(row[name]) for row in rows])
@@ -107,14 +108,13 @@ def explanation(explained: Explanation, picture: Path) -> None:
     """Draw one photo: as it is, compressed, its drift map, the feature angles; and the classes below."""
     figure = Figure(figsize=(15, 6.5), layout="constrained")
     above, below = cast("Sequence[SubFigure]", figure.subfigures(2, 1, height_ratios=(1.2, 1)))
-    drift = explained.drift.mean()
     shown = explained.photo if explained.compressed is None else explained.compressed
     panels: list[tuple[str, np.ndarray, np.ndarray | None, float]] = [("photo", explained.photo, None, 1.0)]
     if explained.compressed is not None:
         panels.append((explained.title, explained.compressed, None, 1.0))
-    panels.append((f"drift map, mean {drift:.2f}", shown, explained.drift, 1.0))
+    most = RIGHT_ANGLE if explained.before is None else float(explained.before.max())
+    panels.append((_drift_title(explained), shown, explained.drift, most if explained.in_degrees else 1.0))
     if explained.before is not None and explained.after is not None:
-        most = float(explained.before.max())
         panels.append((f"feature angle, {explained.before.mean():.0f}°", shown, explained.before, most))
         panels.append((f"feature angle, de-drifted, {explained.after.mean():.0f}°", shown, explained.after, most))
     for axes, (title, image, values, most) in zip(above.subplots(1, len(panels)), panels, strict=True):
@@ -131,6 +131,16 @@ def explanation(explained: Explanation, picture: Path) -> None:
         axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)
     _save(figure, picture, "afd explain", 100)
+
+
+def _drift_title(explained: Explanation) -> str:
+    drift, true = explained.drift, explained.before
+    if not explained.in_degrees:
+        return f"drift map, mean {drift.mean():.2f}"
+    title = f"estimated angle, {drift.mean():.0f}°"
+    if true is None or drift.shape != true.shape or not drift.std() * true.std() > 0:
+        return title
+    return f"{title}, correlation {np.corrcoef(drift.ravel(), true.ravel())[0, 1]:.2f}"
 
 
 def drift_statistics(points: Sequence[Mapping[str, float]], picture: Path) -> None:

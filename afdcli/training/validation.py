@@ -12,7 +12,7 @@ from torch import Tensor
 
 from afdcli.errors import UnreadableImage, WrongUse
 from afdcli.formats import codecs
-from afdcli.methods.remedy import divergence
+from afdcli.methods.distances import divergence
 from afdcli.models.classifier import DedriftedClassifier
 from afdcli.options import IMAGENET_C, ReadOptions
 from afdcli.photos.reading import read_rgb

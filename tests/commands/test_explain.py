@@ -1,13 +1,17 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from afdcli.commands.explain import drift_statistics, explain, feature_angle
+from afdcli.commands.explain import drift_statistics, explain
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.formats import codecs
+from afdcli.methods.afd import AFDModule
+from afdcli.methods.distances import feature_angle
+from afdcli.models.checkpoint import load_checkpoint, save_checkpoint
 from afdcli.options import Compression, ExplainOptions, ModelOptions
 from afdcli.results import figures
 
@@ -46,6 +50,22 @@ def test_a_compressed_photo_is_explained_beside_the_original(options):
     assert all(np.diff([probability for _, probability in top]).max() <= 0 for top in found.tops.values())
     figures.explanation(found, options.output)
     assert Image.open(options.output).size == (1500, 650)
+
+
+def test_an_estimate_in_degrees_is_drawn_with_its_correlation_to_the_truth(options, tmp_path):
+    checkpoint = load_checkpoint(Path(options.weights))
+    torch.manual_seed(0)
+    module = AFDModule(replace(checkpoint.module.config, estimator="angle"))
+    save_checkpoint(replace(checkpoint, module=module), tmp_path / "angle.safetensors")
+    options = replace(options, weights=str(tmp_path / "angle.safetensors"))
+    for compression in (Compression("jpeg", 5), None):
+        found = explain(replace(options, compression=compression))
+        assert found.in_degrees and 1 < found.drift.mean() < 120
+        figures.explanation(found, options.output)
+        assert Image.open(options.output).size == (1500, 650)
+    title = figures._drift_title(replace(found, drift=np.arange(4.0).reshape(2, 2), before=np.array([[0, 2], [4, 6]])))
+    assert title == "estimated angle, 2°, correlation 1.00"
+    assert figures._drift_title(replace(found, drift=np.ones((2, 2)))) == "estimated angle, 1°"
 
 
 def test_a_photo_is_explained_as_it_is(options):

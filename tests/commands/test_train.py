@@ -19,7 +19,7 @@ from afdcli.methods import METHODS
 from afdcli.models.checkpoint import load_checkpoint
 from afdcli.models.classifier import load_classifier
 from afdcli.options import ClassifyOptions, ModelOptions, TrainOptions
-from afdcli.photos.samples import Pair, make_pair, random_degradation
+from afdcli.photos.samples import Pair, _random_box, make_pair, random_degradation
 
 torch.set_num_threads(1)
 
@@ -110,8 +110,9 @@ def test_few_photos_are_held_out_of_many(options, tmp_path):
     for number in range(300):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.jpg")
     training = Training(replace(options, photos=(str(tmp_path),), output=tmp_path / "m.safetensors"))
-    assert len(training._held_out) == 30 and len(training._photos) == 270
-    assert not set(training._held_out) & set(training._photos)
+    (part,) = training._mixture
+    assert len(training._held_out) == 30 and len(part.photos) == 270
+    assert not set(training._held_out) & set(part.photos)
 
 
 def test_training_in_bfloat16_keeps_weights_in_float32(options, tmp_path):
@@ -174,14 +175,44 @@ def test_a_photo_that_cannot_be_read_gives_no_pair(options):
     assert isinstance(make_pair((0, f"{options.photos[0]}/0.png"), 64, options), Pair)
 
 
-def test_every_photo_is_drawn_once_before_any_comes_again(options):
-    training = Training(options)
-    drawn = list(training._draws(0, 20))
-    assert [number for number, _ in drawn] == list(range(20))
-    assert list(training._draws(7, 20)) == drawn[7:]
-    for start in range(0, 20, len(training._photos)):
-        paths = [path for _, path in drawn[start : start + len(training._photos)]]
-        assert len(set(paths)) == len(paths)
+def test_no_crop_is_smaller_than_asked_where_the_photo_has_as_many_pixels(options):
+    photo = f"{options.photos[0]}/0.png"  # 200 x 150
+    for least, smallest in ((0, 75), (120, 120), (400, 150)):
+        boxes = [_random_box((200, 150), least, np.random.default_rng(seed)) for seed in range(200)]
+        sides = [right - left for left, _, right, _ in boxes]
+        assert smallest <= min(sides) + 1e-9 and max(sides) <= 150 + 1e-9
+        assert np.min(boxes) >= 0
+        assert max(right for _, _, right, _ in boxes) <= 200 and max(bottom for *_, bottom in boxes) <= 150
+    small = replace(options, clean_share=0.0, crop_first_share=0.0, least_crop=150)
+    first = replace(small, crop_first_share=1.0)
+    for number in range(6):
+        one, other = (make_pair((number, photo), 64, asked).degraded for asked in (small, first))
+        assert np.array_equal(one, other)
+
+
+def test_a_run_with_shares_ends_in_the_same_weights_when_it_was_interrupted(options, tmp_path):
+    (tmp_path / "more").mkdir()
+    for number in range(4):
+        Image.new("RGB", (160, 160), (40 * number, 90, 10)).save(tmp_path / "more" / f"{number}.png")
+    options = replace(options, photos=(*options.photos, str(tmp_path / "more")), shares=(3.0, 1.0), least_crop=100)
+    whole, stopped = (replace(options, output=tmp_path / f"{name}.safetensors") for name in ("whole", "stopped"))
+    run(whole)
+    for step in Training(stopped).steps():
+        if step.number == 3:
+            break
+    run(replace(stopped, resume=True))
+    expected, found = (load_file(tmp_path / f"{name}.last.safetensors") for name in ("whole", "stopped"))
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_the_estimate_alone_is_trained_where_nothing_else_has_weight(options, tmp_path):
+    begun = tmp_path / "begun.safetensors"
+    run(replace(options, output=begun, steps=2))
+    alone = {"feature_weight": 0.0, "stage_weight": 0.0, "logit_weight": 0.0}
+    run(replace(going_on(options, begun), output=tmp_path / "m.safetensors", **alone))
+    before, after = load_file(begun), load_file(tmp_path / "m.last.safetensors")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and all(name.startswith("drift.") for name in changed)
 
 
 def test_photos_that_cannot_be_read_end_it_in_a_sentence(options, tmp_path):

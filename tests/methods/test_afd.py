@@ -6,7 +6,8 @@ import torch
 from scipy.fft import dctn
 from torch import nn
 
-from afdcli.methods.afd import ZIGZAG, AFDConfig, AFDModule, BlockDCT, BlockLayer, RepConv
+from afdcli.methods.afd import AFDConfig, AFDModule, RepConv
+from afdcli.methods.dct import ZIGZAG, BlockDCT, BlockLayer
 from afdcli.options import TrainOptions
 
 
@@ -143,8 +144,9 @@ def test_module_runs_in_bfloat16_and_channels_last() -> None:
 
 
 def test_what_is_trained_has_the_shape_that_was_asked_for() -> None:
-    asked = TrainOptions(("photos",), width=12, growth=3, depth=1, stride=2, hidden=6, pooled=True, rank=5)
+    shape = {"width": 12, "growth": 3, "depth": 1, "stride": 2, "hidden": 6, "rank": 5}
+    asked = TrainOptions(("photos",), **shape, pooled=True, estimator="paper")
     module = AFDModule.build(asked, 8, (16, 0, 24))
-    shape = AFDConfig(8, width=12, growth=3, depth=1, stride=2, hidden=6, pooled=True, later=(16, 0, 24), rank=5)
-    assert module.config == shape
+    assert module.config == AFDConfig(8, **shape, pooled=True, later=(16, 0, 24))
+    assert AFDModule.build(TrainOptions(("photos",)), 8, ()).config.estimator == "angle"
     assert AFDModule.build(TrainOptions(("photos",), rank=0), 8, (16,)).config.later == ()

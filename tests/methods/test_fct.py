@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from afdcli.formats.codecs import decode, encode
+from afdcli.methods.distances import divergence, relative_error
 from afdcli.methods.fct import FCTConfig, FCTModule
-from afdcli.methods.remedy import Batch, Outputs, divergence, relative_error
+from afdcli.methods.remedy import Batch, Outputs
 from afdcli.models.backbones import load_backbone
 from afdcli.models.classifier import DedriftedClassifier
 from afdcli.models.taps import split

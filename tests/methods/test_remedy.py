@@ -2,7 +2,8 @@ import numpy as np
 import torch
 
 from afdcli.methods import METHODS
-from afdcli.methods.remedy import Batch, Remedy, divergence, misprediction, relative_error
+from afdcli.methods.distances import divergence, relative_error
+from afdcli.methods.remedy import Batch, Remedy, misprediction
 from afdcli.options import METHOD_NAMES
 
 

@@ -13,8 +13,8 @@ HEAD = ",".join(LOG_COLUMNS) + "\n"
 
 def test_training_curves_show_what_the_log_holds(tmp_path):
     log, picture = tmp_path / "log.csv", tmp_path / "log.png"
-    falling = [f"{step},{2 / step},{1 / step},0.5,0.1,,0.2" + "," * 7 + "\n" for step in range(1, 201)]
-    falling[-1] = "200,0.01,0.005,0.5,0.1,,0.2,70.5,60.5,99.0,10.5,12.5,0.25,0.5\n"
+    falling = [f"{step},{2 / step},{1 / step},0.5,0.1,0.3,,0.2" + "," * 7 + "\n" for step in range(1, 201)]
+    falling[-1] = "200,0.01,0.005,0.5,0.1,0.3,,0.2,70.5,60.5,99.0,10.5,12.5,0.25,0.5\n"
     log.write_text(HEAD + "".join(falling))
     training_curves(log, picture)
     before = np.asarray(Image.open(picture).convert("RGB"))
