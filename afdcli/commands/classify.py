@@ -20,9 +20,10 @@ from afdcli.models.description import Description
 from afdcli.options import ClassifyOptions
 from afdcli.photos.samples import Sample, load_sample
 from afdcli.photos.sources import Source, Sources, printable
+from afdcli.photos.stamp import UNKNOWN, stamp
 from afdcli.results.record import check_may_write, record
 from afdcli.results.rowfile import ResultFile, Row, files_of
-from afdcli.results.stamps import UNKNOWN, Stamps, stamp
+from afdcli.results.stamps import Stamps
 
 PROGRAM = "afd classify"
 ASKED_AT_ONCE = 16

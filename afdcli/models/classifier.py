@@ -38,9 +38,8 @@ class DedriftedClassifier(nn.Module):
     threads = 0
     """Batches are run in the main thread: in others torch gets fresh memory all the time, see `Engine`."""
     mean: Tensor
-    """(1, 3, 1, 1), what normalising subtracts from pixels in [0, 1]."""
     std: Tensor
-    """(1, 3, 1, 1), what normalising divides by."""
+    """(1, 3, 1, 1) each: what normalising subtracts from pixels in [0, 1], and then divides by."""
 
     def __init__(self, backbone: Backbone, module: Remedy | None = None, tap: str = "stem") -> None:
         """A classifier of the weights of `backbone`, shared and not copied, with `module` at `tap`, one of `TAPS`.

@@ -21,7 +21,7 @@ from afdcli.formats import codecs
 from afdcli.options import Compression, Degradation, EvaluateOptions, ReadOptions, TrainOptions
 from afdcli.photos.reading import Preprocessing, decode_rgb, read_file, read_rgb
 from afdcli.photos.sources import Source
-from afdcli.results.stamps import UNKNOWN, stamp
+from afdcli.photos.stamp import UNKNOWN, stamp
 
 
 @dataclass(frozen=True, slots=True)

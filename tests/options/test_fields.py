@@ -151,10 +151,11 @@ def test_settings_leave_out_what_does_not_decide_the_rows():
 TRAINING = (
     "photos labels method weights tap width growth depth stride hidden pooled rank steps learning_rate feature_weight"
     " stage_weight logit_weight pixel_weight quality_weight clean_share crop_first_share validate_every seed model read"
+    " estimator drift_weight shares least_crop"
 )
 
 
-def test_what_resuming_a_training_compares_has_the_names_that_it_always_had():
+def test_what_resuming_a_training_compares_has_the_names_of_all_that_decides():
     assert set(settings_of(TrainOptions("a"))) == set(TRAINING.split())
 
 

@@ -12,7 +12,7 @@ def test_the_groups_are_parts_of_the_whole():
     options = TrainOptions(("photos",), width=8, pixel_weight=0)
     assert isinstance(options, ModuleShape) and isinstance(options, LossWeights)
     assert (options.width, options.pixel_weight) == (8, 0.0)
-    assert SHAPE == ("tap", "width", "growth", "depth", "stride", "hidden", "pooled", "rank")
+    assert SHAPE == ("tap", "width", "growth", "depth", "stride", "hidden", "pooled", "estimator", "rank")
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from afdcli import stamps
 from afdcli.commands import classify
 from afdcli.commands.classify import Classification
 from afdcli.errors import OutputRefused
 from afdcli.models.classifier import load_classifier
 from afdcli.options import ClassifyOptions, ModelOptions
 from afdcli.photos import samples
+from afdcli.photos.stamp import UNKNOWN, stamp
 
 torch.set_num_threads(1)  # Threads that wait for a busy processor make small networks many times slower.
 ENDINGS = (".csv", ".jsonl", ".parquet")
@@ -261,8 +261,8 @@ def test_photos_in_a_store_are_compared_by_what_it_tells(folder, tmp_path):
 
 def test_what_cannot_be_asked_has_no_stamp(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"x")
-    assert stamps.stamp(str(tmp_path / "missing.jpg")) == stamps.UNKNOWN == stamps.stamp("a\0b")
-    assert stamps.stamp("nosuch://bucket/a.jpg") == stamps.UNKNOWN != stamps.stamp(str(tmp_path / "a.jpg"))
+    assert stamp(str(tmp_path / "missing.jpg")) == UNKNOWN == stamp("a\0b")
+    assert stamp("nosuch://bucket/a.jpg") == UNKNOWN != stamp(str(tmp_path / "a.jpg"))
 
 
 def test_other_photos_are_refused_before_anything_is_cut(folder, tmp_path):
