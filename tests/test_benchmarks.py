@@ -1,0 +1,18 @@
+"""Each benchmark still starts: what it imports is there, and it says what it measures."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.py"))
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_it_answers_help(script):
+    run = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("usage: ")
