@@ -26,7 +26,7 @@ from afdcli.photos import remote
 from afdcli.photos.reading import Preprocessing, decode_rgb, read_file
 from afdcli.photos.sources import Source, Sources, printable
 from afdcli.results.copies import COLUMNS, PARTIAL, PROGRAM, Places, folds_names, relative, write
-from afdcli.results.overlap import Inside, check_apart, check_own, folder_of, manifest_of, origin
+from afdcli.results.overlap import Among, Inside, check_apart, check_own, folder_of, manifest_of, origin
 from afdcli.results.record import record
 from afdcli.results.rowfile import ResultFile, Row
 
@@ -70,7 +70,7 @@ class Degrading:
             codecs.require(degradation.last.codec)
         self.total = 0
         """Photos in all."""
-        inside = self._inside()
+        inside, among = self._inside(), Among(options.destination)
         check_apart([folder_of(options, one) for one in options.degradations], self.sources.paths)
         for source in self.sources:
             self.total += 1
@@ -78,6 +78,11 @@ class Degrading:
                 raise OutputRefused(
                     f"'{folder}' and the photos overlap: '{printable(source.name)}' lies in it. Leave that out, or "
                     "choose another destination."
+                )
+            if among(source.path):
+                raise OutputRefused(
+                    f"'{options.destination}' is the folder that has '{printable(source.name)}' in it, and photos' own "
+                    "folders are never written to. Choose another destination, such as a new folder in it."
                 )
         for degradation in options.degradations:
             check_own(options, degradation, self._origin)

@@ -48,6 +48,20 @@ class Inside:
             real = parent
 
 
+class Among:
+    """Tells whether a file lies right in one folder, whatever both are called."""
+
+    def __init__(self, folder: Path) -> None:
+        """Of `folder`, which need not be there."""
+        self._folder = _identity(str(folder))
+        self._is_it = functools.lru_cache(maxsize=10_000)(lambda parent: _identity(parent) == self._folder)
+
+    def __call__(self, path: str) -> bool:
+        """Whether the photo at `path` lies there, and not in a folder in it."""
+        here = _on_this_machine(path)
+        return self._folder is not None and here is not None and self._is_it(os.path.dirname(here) or ".")
+
+
 def check_apart(folders: Sequence[Path], paths: Sequence[str]) -> None:
     """Check that none of `folders`, which need not be there yet, lies in a folder of `paths`, or the other way round.
 

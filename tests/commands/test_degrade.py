@@ -739,3 +739,23 @@ def test_a_record_without_sources_is_gone_on_with(source, tmp_path):
     assert record.pop("sources") == [str(source)]
     path.write_text(json.dumps(record))
     assert all(copies[0].known for _, copies in degrade(source, tmp_path / "out"))
+
+
+@pytest.mark.parametrize("named", ["a pattern", "one photo", "a link to its folder"])
+def test_the_folder_of_the_photos_is_no_destination(tmp_path, named):
+    """However they are named; a new folder in it is one."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    picture(1).save(photos / "a.png")
+    (tmp_path / "link").symlink_to(photos)
+    given = {
+        "a pattern": f"{photos}/*.png",
+        "one photo": f"{photos}/a.png",
+        "a link to its folder": f"{tmp_path}/link/*.png",
+    }
+    before = tree(photos)
+    with pytest.raises(OutputRefused, match="has '.*a.png' in it"):
+        degrade(given[named], photos)
+    assert tree(photos) == before
+    degrade(given[named], photos / "copies")
+    assert (photos / "a.png").read_bytes() == before["a.png"]
