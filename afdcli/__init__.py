@@ -36,7 +36,8 @@ if TYPE_CHECKING:
         ReadOptions,
         TrainOptions,
     )
-    from afdcli.photos.reading import Preprocessing, read_rgb
+    from afdcli.photos.preprocessing import Preprocessing
+    from afdcli.photos.reading import read_rgb
 
 __version__ = metadata.version("afd-dedrift")
 __all__ = [
@@ -73,7 +74,7 @@ _MODULES = {
     "DedriftedClassifier": "models.classifier",
     "Degrading": "commands.degrade",
     "Evaluation": "commands.evaluate",
-    "Preprocessing": "photos.reading",
+    "Preprocessing": "photos.preprocessing",
     "Training": "commands.train",
     "bench": "commands.bench",
     "explain": "commands.explain",

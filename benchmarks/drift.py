@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from scipy.stats import mannwhitneyu, spearmanr
 
-from afdcli.formats import codecs
 from afdcli.machines.hardware import reuse_memory
 from afdcli.methods.distances import feature_angle
 from afdcli.models.classifier import DedriftedClassifier, load_classifier
 from afdcli.options import DEFAULT_BACKBONE, Compression, ModelOptions, ReadOptions
+from afdcli.photos.damage import decode, encode
 from afdcli.photos.reading import read_rgb
 from afdcli.photos.sources import expand_inputs, find_images
 
@@ -34,7 +34,7 @@ def maps(network: DedriftedClassifier, path: str, order: str) -> tuple[np.ndarra
     views = [crop(photo.image)]
     for quality in QUALITIES:
         whole = views[0] if order == "crop-first" else photo.image
-        damaged = codecs.decode(codecs.encode(whole, Compression("jpeg", quality)))
+        damaged = decode(encode(whole, Compression("jpeg", quality)))
         views.append(damaged if order == "crop-first" else crop(damaged))
     images = network.images(np.stack([np.asarray(view) for view in views]))
     features = network.features(images)

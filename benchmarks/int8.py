@@ -20,11 +20,11 @@ import numpy as np
 from PIL import Image
 
 from afdcli import ModelOptions, TrainOptions
-from afdcli.formats import codecs
 from afdcli.formats.exports import EXPORTS, Run, import_openvino
 from afdcli.machines.processes import threaded_map
 from afdcli.models.classifier import load_classifier
 from afdcli.options import IMAGENET_C, ReadOptions
+from afdcli.photos.damage import decode, encode
 from afdcli.photos.labels import labels_of
 from afdcli.photos.samples import load_sample, make_pair
 from afdcli.photos.sources import Sources
@@ -59,7 +59,7 @@ if __name__ == "__main__":
     clean = [load_sample(source, ReadOptions(), preprocessing).pixels for source in sources]
     levels = {"undamaged": np.stack(clean)}
     for level in IMAGENET_C:
-        copies = (codecs.decode(codecs.encode(Image.fromarray(pixels), level)) for pixels in clean)
+        copies = (decode(encode(Image.fromarray(pixels), level)) for pixels in clean)
         levels[f"JPEG {level.quality}"] = np.stack([np.asarray(copy) for copy in copies])
 
     with tempfile.TemporaryDirectory() as folder:

@@ -12,11 +12,11 @@ import argparse
 import numpy as np
 import torch
 
-from afdcli.formats import codecs
 from afdcli.machines.hardware import reuse_memory
 from afdcli.methods.distances import divergence
 from afdcli.models.classifier import load_classifier
 from afdcli.options import DEFAULT_BACKBONE, IMAGENET_C, ModelOptions, ReadOptions
+from afdcli.photos.damage import decode, encode
 from afdcli.photos.reading import read_rgb
 from afdcli.photos.sources import Sources
 
@@ -41,7 +41,7 @@ kept: dict[str, list[float]] = {name: [] for name in told}
 nats: dict[str, list[float]] = {name: [] for name in told}
 for source in Sources(arguments.photos):
     crop = plain.backbone.preprocessing(read_rgb(source.path, ReadOptions()).image)
-    damaged = [np.asarray(codecs.decode(codecs.encode(crop, level))) for level in IMAGENET_C]
+    damaged = [np.asarray(decode(encode(crop, level))) for level in IMAGENET_C]
     with torch.inference_mode():
         target = plain(plain.to_tensor(np.array(crop)[None]))
         for name, quality in told.items():

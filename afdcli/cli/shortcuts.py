@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from afdcli.cli.flags import offering
-from afdcli.options import PRESETS, QUALITIES, RECIPES, SUBSAMPLINGS, Compression
+from afdcli.formats.codecs import CODECS, scales
+from afdcli.options import PRESETS, RECIPES, SUBSAMPLINGS, Compression
 from afdcli.options.damage import SHIFT, levels_of, whole_numbers
 from afdcli.options.rules import OneOf
 
@@ -43,10 +44,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless s
 Level = Annotated[
     list[str] | None,
     typer.Option(
-        help=f"A codec ({', '.join(QUALITIES)}) and its qualities, such as webp:50,20; may be repeated.",
+        help=f"A codec and its qualities, such as webp:50,20; may be repeated. It is one of {scales()}.",
         metavar="CODEC:QUALITY,...",
         show_default=False,
-        autocompletion=offering([f"{codec}:" for codec in QUALITIES]),
+        autocompletion=offering([f"{codec}:" for codec in CODECS]),
     ),
 ]
 Subsampling = Annotated[

@@ -23,7 +23,9 @@ from afdcli.machines.cluster import ray_ordered_map
 from afdcli.machines.processes import CRASHED, ordered_map
 from afdcli.options import Degradation, DegradeOptions
 from afdcli.photos import remote
-from afdcli.photos.reading import Preprocessing, decode_rgb, read_file
+from afdcli.photos.damage import degrade_photo
+from afdcli.photos.preprocessing import Preprocessing
+from afdcli.photos.reading import decode_rgb, read_file
 from afdcli.photos.sources import Source, Sources, printable
 from afdcli.results.copies import COLUMNS, PARTIAL, PROGRAM, Places, folds_names, relative, write
 from afdcli.results.overlap import Among, Inside, check_apart, check_own, folder_of, manifest_of, origin
@@ -239,7 +241,7 @@ class _Job:
     def make(self, image: Image.Image, options: DegradeOptions) -> Copy:
         """Compress, and write. What one codec or file system refuses is no matter of the others."""
         try:
-            data = codecs.degrade_photo(image, self.degradation, options.seed, self.source.name)
+            data = degrade_photo(image, self.degradation, options.seed, self.source.name)
             write(os.path.join(options.destination, self.degradation.name), self.name, data)
         except UnreadableImage as error:
             return _error(self.source, self.degradation, self.before, str(error))

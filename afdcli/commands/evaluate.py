@@ -23,8 +23,8 @@ from afdcli.formats import codecs
 from afdcli.machines.cluster import ray_map_parts
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map
 from afdcli.options import Degradation, EvaluateOptions, degradations
+from afdcli.photos.damage import Case, Damaged, Level, damage
 from afdcli.photos.labels import labels_of
-from afdcli.photos.samples import Case, Damaged, Level, damage
 from afdcli.photos.sources import Sources
 from afdcli.results.copies import read_copies
 from afdcli.results.naming import in_markdown, told_apart

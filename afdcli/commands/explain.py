@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from afdcli.errors import UnreadableImage, WrongUse
-from afdcli.formats import codecs
 from afdcli.methods.dct import BlockDCT
 from afdcli.methods.distances import feature_angle
 from afdcli.models.classifier import DedriftedClassifier, load_classifier
 from afdcli.options import Compression, ExplainOptions
+from afdcli.photos import damage
 from afdcli.photos.reading import read_rgb
 from afdcli.photos.sources import Sources
 from afdcli.results.record import check_may_write
@@ -64,7 +64,7 @@ def explain(options: ExplainOptions) -> Explanation:
     photo, compressed = preprocessing(image), None
     if options.compression is not None:
         try:
-            compressed = preprocessing(codecs.decode(codecs.encode(image, options.compression)))
+            compressed = preprocessing(damage.decode(damage.encode(image, options.compression)))
         except UnreadableImage as error:
             raise UnreadableImage(f"'{options.photo}' cannot be compressed: {error}. Choose another codec.") from None
     with torch.inference_mode():
@@ -108,7 +108,7 @@ def drift_statistics(options: ExplainOptions, levels: Sequence[Compression]) -> 
     for source in Sources([str(options.photo)]):
         try:
             photo = classifier.backbone.preprocessing(read_rgb(source.path, options.read).image)
-            damaged = [codecs.decode(codecs.encode(photo, level)) for level in levels]
+            damaged = [damage.decode(damage.encode(photo, level)) for level in levels]
         except UnreadableImage:
             continue
         with torch.inference_mode():

@@ -18,7 +18,7 @@ from afdcli.errors import BackboneUnavailable, UnsupportedBackbone
 from afdcli.methods.finite import check_finite
 from afdcli.models.state_dicts import PACKAGES, downloaded_model, fingerprint, model_from_file, packaged_model
 from afdcli.photos.labels import Labels
-from afdcli.photos.reading import Preprocessing
+from afdcli.photos.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)

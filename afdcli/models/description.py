@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from afdcli.photos.labels import Labels
-from afdcli.photos.reading import Preprocessing
+from afdcli.photos.preprocessing import Preprocessing
 
 PIXELS, QUALITY = "pixels", "quality"
 PROBABILITIES, DRIFT = "probabilities", "drift"

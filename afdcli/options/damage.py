@@ -7,20 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from afdcli.errors import WrongUse
+from afdcli.formats.codecs import CODECS
 from afdcli.options.rules import AtLeast, OneOf, split_commas
 
-QUALITIES = {
-    "jpeg": range(1, 101),
-    "avif": range(101),
-    "webp": range(101),
-    "jp2": range(10, 61),
-    "jxl": range(101),
-    "heic": range(101),
-}
-"""The qualities each codec takes, best last. JPEG quality 0 is left out: encoders silently take it for 1. That of
-JPEG 2000 is the error it aims at, as a peak signal-to-noise ratio in dB."""
-SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
-SUBSAMPLED = ("jpeg", "avif", "heic")
+QUALITIES = {name: codec.qualities for name, codec in CODECS.items()}
+"""The qualities each codec takes, best last."""
+SUBSAMPLINGS = tuple(dict.fromkeys(each for codec in CODECS.values() for each in codec.subsamplings))
+"""The resolutions of colour that some codec can choose."""
+SUBSAMPLED = tuple(name for name, codec in CODECS.items() if len(codec.subsamplings) > 1)
 """The codecs whose subsampling can be chosen."""
 SHIFT = "Move the grid of blocks that the codec works in between passes, as cropping an image does."
 
@@ -30,11 +24,11 @@ class Compression:
     """One lossy save: a level of damage."""
 
     codec: str
-    """`jpeg`, `avif`, `webp`, `jp2`, `jxl` or `heic`."""
+    """The name of the codec, such as `webp`: one of those in `CODECS`."""
     quality: int
-    """The codec's own scale, see `QUALITIES`. The scales of two codecs cannot be compared."""
+    """Where on the codec's own scale it saves, see `QUALITIES`. The scales of two codecs cannot be compared."""
     subsampling: str = "4:2:0"
-    """Resolution of the colour channels. Codecs where that cannot be chosen take only the default."""
+    """The resolution of the colour channels. Codecs where that cannot be chosen take only the default."""
 
     def __post_init__(self) -> None:
         """Check the codec and its settings.
@@ -42,11 +36,12 @@ class Compression:
         Raises:
             WrongUse: there is no such codec, or it has no such quality or subsampling.
         """
-        OneOf(*QUALITIES).check("The codec", self.codec)
-        scale = QUALITIES[self.codec]
+        OneOf(*CODECS).check("The codec", self.codec)
+        codec = CODECS[self.codec]
+        scale = codec.qualities
         if self.quality not in scale:
             raise WrongUse(f"{self.codec.upper()} takes qualities from {scale[0]} to {scale[-1]}, not {self.quality}.")
-        OneOf(*(SUBSAMPLINGS if self.codec in SUBSAMPLED else ("4:2:0",))).check("--subsampling", self.subsampling)
+        OneOf(*codec.subsamplings).check("--subsampling", self.subsampling)
 
     def __str__(self) -> str:
         return f"{self.codec}:{self.quality}"
@@ -63,7 +58,7 @@ class Degradation:
 
     @property
     def passes(self) -> int:
-        """Lossy saves in all."""
+        """How many lossy saves it is in all."""
         return len(self.chain)
 
     @property

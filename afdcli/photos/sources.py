@@ -14,13 +14,14 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from afdcli.errors import UnreadableImage, WrongUse
+from afdcli.formats.codecs import CODECS
 from afdcli.photos import remote
 from afdcli.photos.folders import Identity, Pattern, identity, is_system_folder
 
-_IMAGE_NAMES = (
-    "jpg jpeg jpe jfif mpo png apng webp avif avifs gif bmp dib tif tiff ppm pgm pbm pnm jp2 j2k jpx jxl heic heif hif"
-)
-IMAGE_ENDINGS = frozenset("." + name for name in _IMAGE_NAMES.split(" "))
+_LOSSLESS = (".png", ".apng", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
+_SEVERAL = (".mpo", ".avifs")
+"""The endings of files with several lossy pictures: they are read, and never written."""
+IMAGE_ENDINGS = frozenset([*_LOSSLESS, *_SEVERAL, *(ending for codec in CODECS.values() for ending in codec.endings)])
 """What counts as a photo inside a folder. A file named by the user always counts."""
 
 

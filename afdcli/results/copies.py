@@ -22,8 +22,9 @@ from typing import Any
 
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.options import IMAGENET_C, Compression, Degradation, ReadOptions
-from afdcli.photos.reading import Preprocessing, read_rgb
-from afdcli.photos.samples import Level, MadeCopy
+from afdcli.photos.damage import Level, MadeCopy
+from afdcli.photos.preprocessing import Preprocessing
+from afdcli.photos.reading import read_rgb
 from afdcli.photos.sources import Source, printable
 from afdcli.results.record import read_record
 from afdcli.results.rowfile import Row

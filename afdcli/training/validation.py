@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from afdcli.errors import UnreadableImage, WrongUse
-from afdcli.formats import codecs
 from afdcli.methods.distances import divergence
 from afdcli.models.classifier import DedriftedClassifier
 from afdcli.options import IMAGENET_C, ReadOptions
+from afdcli.photos import damage
 from afdcli.photos.reading import read_rgb
 
 HELD_OUT = 10
@@ -98,8 +98,8 @@ def _views(path: str, teacher: DedriftedClassifier, read: ReadOptions) -> Tensor
     try:
         photo = read_rgb(path, read).image
         crop = preprocessing(photo)
-        damaged = [codecs.decode(codecs.encode(crop, level)) for level in IMAGENET_C]
-        damaged += [preprocessing(codecs.decode(codecs.encode(photo, level))) for level in IMAGENET_C]
+        damaged = [damage.decode(damage.encode(crop, level)) for level in IMAGENET_C]
+        damaged += [preprocessing(damage.decode(damage.encode(photo, level))) for level in IMAGENET_C]
     except UnreadableImage:
         return None
     return teacher.to_tensor(np.stack([np.asarray(image) for image in (crop, *damaged)]))

@@ -20,9 +20,10 @@ from PIL import Image
 from afdcli.cli import app
 from afdcli.commands.degrade import Degrading
 from afdcli.errors import OutputRefused, WrongUse
-from afdcli.formats import codecs
+from afdcli.formats.codecs import CODECS
 from afdcli.options import Compression, Degradation, DegradeOptions, ReadOptions, degradations
-from afdcli.photos.reading import Preprocessing
+from afdcli.photos.preprocessing import Preprocessing
+from afdcli.photos.quality import jpeg_quality
 from afdcli.photos.sources import Source
 from afdcli.results.copies import COLUMNS
 
@@ -164,10 +165,10 @@ def test_qualities_are_in_the_copies(source, tmp_path):
     degrade(source, tmp_path / "out", levels(10, 7))
     for quality in (10, 7):
         for path in files(tmp_path / "out" / f"jpeg-{quality}"):
-            assert codecs.jpeg_quality(Image.open(path).quantization) == (quality, True)
+            assert jpeg_quality(Image.open(path).quantization) == (quality, True)
 
 
-@pytest.mark.skipif(codecs.avif_provider() is None, reason="no AVIF here")
+@pytest.mark.skipif(CODECS["avif"].provider() is None, reason="no AVIF here")
 def test_avif_copies_are_avif(source, tmp_path):
     degrade(source, tmp_path / "out", levels(30, codec="avif"))
     assert "a.jpg.avif" in tree(tmp_path / "out/avif-30")

@@ -22,7 +22,7 @@ from afdcli.commands.classify import classify
 from afdcli.commands.degrade import Degrading
 from afdcli.commands.evaluate import COLUMNS, Evaluation, compare, markdown
 from afdcli.errors import OutputExists, OutputRefused, WrongUse
-from afdcli.formats import codecs
+from afdcli.formats.codecs import CODECS
 from afdcli.models.classifier import load_classifier
 from afdcli.options import (
     ClassifyOptions,
@@ -32,7 +32,7 @@ from afdcli.options import (
     ModelOptions,
     degradations,
 )
-from afdcli.photos import samples
+from afdcli.photos import damage
 from afdcli.photos.sources import Sources
 
 torch.set_num_threads(1)  # Threads that wait for a busy processor make small networks many times slower.
@@ -225,8 +225,8 @@ def test_each_photo_is_read_once_and_compressed_once_a_level_whatever_is_compare
 
         return call
 
-    for module, name in ((codecs, "encode"), (samples, "read_file"), (samples, "decode_rgb")):
-        monkeypatch.setattr(module, name, counted(getattr(module, name)))
+    for name in ("encode", "read_file", "decode_rgb"):
+        monkeypatch.setattr(damage, name, counted(getattr(damage, name)))
     files = [tmp_path / f"{number}" for number in range(methods)]
     for file in files:
         file.touch()
@@ -350,7 +350,7 @@ def test_bytes_per_pixel_of_undamaged_photos_is_that_of_their_files(plain):
     assert evaluate(plain)[0]["bytes_per_pixel"] == pytest.approx(size / pixels, abs=5e-5)
 
 
-@pytest.mark.skipif(codecs.avif_provider() is None, reason="no AVIF here")
+@pytest.mark.skipif(CODECS["avif"].provider() is None, reason="no AVIF here")
 def test_avif_levels_are_measured(plain):
     clean, row = evaluate(plain, 10, codec="avif")
     assert (row["codec"], row["quality"]) == ("avif", 10)

@@ -8,11 +8,11 @@ from PIL import Image
 
 from afdcli.commands.explain import drift_statistics, explain
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
-from afdcli.formats import codecs
 from afdcli.methods.afd import AFDModule
 from afdcli.methods.distances import feature_angle
 from afdcli.models.checkpoint import load_checkpoint, save_checkpoint
 from afdcli.options import Compression, ExplainOptions, ModelOptions
+from afdcli.photos import damage
 from afdcli.results import figures
 
 torch.set_num_threads(1)
@@ -118,7 +118,7 @@ def test_a_codec_that_fails_is_a_refusal_or_a_photo_less(options, tmp_path, monk
     def failing(*_):
         raise UnreadableImage("the codec has failed")
 
-    monkeypatch.setattr(codecs, function, failing)
+    monkeypatch.setattr(damage, function, failing)
     with pytest.raises(UnreadableImage, match=r"0\.png' cannot be compressed: the codec has failed"):
         explain(replace(options, compression=Compression("avif", 20)))
     levels = (Compression("jpeg", 90),)

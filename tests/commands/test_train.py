@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 from afdcli.commands.classify import Classification
 from afdcli.commands.train import Training
 from afdcli.errors import BadCheckpoint, OutputExists, OutputRefused, TrainingStopped, UnreadableImage, WrongUse
-from afdcli.formats import codecs
 from afdcli.methods import METHODS
 from afdcli.models.checkpoint import load_checkpoint
 from afdcli.models.classifier import load_classifier
 from afdcli.options import ClassifyOptions, ModelOptions, TrainOptions
+from afdcli.photos import damage
 from afdcli.photos.samples import Pair, _random_box, make_pair, random_degradation
 
 torch.set_num_threads(1)
@@ -472,14 +472,14 @@ def test_a_state_that_is_no_number_is_refused(options, tmp_path):
 @pytest.mark.parametrize("function", ["encode", "decode"])
 def test_a_codec_that_fails_on_a_photo_ends_nothing(options, tmp_path, monkeypatch, function):
     options = replace(options, output=tmp_path / "m.safetensors", clean_share=0.5)
-    works, calls = getattr(codecs, function), iter(range(10_000))
+    works, calls = getattr(damage, function), iter(range(10_000))
 
     def failing(*given):
         if next(calls) % 5 == 0:
             raise UnreadableImage("the codec has failed")
         return works(*given)
 
-    monkeypatch.setattr(codecs, function, failing)
+    monkeypatch.setattr(damage, function, failing)
     assert any(make_pair((number, f"{options.photos[0]}/0.png"), 64, options) is None for number in range(20))
     with pytest.raises(TrainingStopped, match="held out"):  # its ten codings cannot all work
         run(options)

@@ -1,25 +1,23 @@
-"""What the codecs are told, and that a chain of saves is just that."""
+"""The table of codecs is all that afd knows of them: a row more is a codec more."""
 
-import io
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import timm
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image, JpegImagePlugin
 from safetensors.torch import save_file
 
 from afdcli.commands.classify import Classification
 from afdcli.commands.degrade import Degrading
 from afdcli.commands.evaluate import Evaluation
-from afdcli.errors import AfdError, UnreadableImage
+from afdcli.errors import AfdError, UnreadableImage, WrongUse
 from afdcli.formats import codecs
-from afdcli.formats.codecs import decode, degrade, encode, jpeg_quality, rng_for
 from afdcli.options import (
     QUALITIES,
+    SUBSAMPLED,
     SUBSAMPLINGS,
     ClassifyOptions,
     Compression,
@@ -30,38 +28,10 @@ from afdcli.options import (
     ReadOptions,
 )
 from afdcli.photos import reading
+from afdcli.photos.damage import encode
 from afdcli.photos.sources import IMAGE_ENDINGS
 
 torch.set_num_threads(1)
-JPEG_10 = Compression("jpeg", 10)
-LEVELS = tuple(Compression("jpeg", quality) for quality in (10, 25, 50, 90))
-
-
-def saved(image, kind="JPEG", **options):
-    """The bytes of the file that Pillow makes."""
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def opened(data):
-    return Image.open(io.BytesIO(data))
-
-
-def psnr(first, second):
-    """Peak signal-to-noise ratio in dB."""
-    error = np.square(np.asarray(first, dtype=float) - np.asarray(second, dtype=float)).mean()
-    return 10 * np.log10(255**2 / error)
-
-
-def scale(codec, share):
-    """The quality that is at `share` of the codec's scale."""
-    return QUALITIES[codec][int(share * (len(QUALITIES[codec]) - 1))]
-
-
-def chain(*choices, shift=False):
-    """Passes that each have the given compressions to draw from."""
-    return Degradation(tuple(part if isinstance(part, tuple) else (part,) for part in choices), shift)
 
 
 def test_every_codec_has_all_it_needs():
@@ -70,122 +40,58 @@ def test_every_codec_has_all_it_needs():
     assert len(set(endings)) == len(endings) and set(endings) <= IMAGE_ENDINGS
 
 
-# One save.
+def test_what_the_options_say_is_in_the_table():
+    assert dict(QUALITIES) == {name: codec.qualities for name, codec in codecs.CODECS.items()}
+    assert SUBSAMPLINGS == ("4:4:4", "4:2:2", "4:2:0")
+    assert SUBSAMPLED == ("jpeg", "avif", "heic")
+    assert all(Compression.subsampling in codec.subsamplings for codec in codecs.CODECS.values())
 
 
-@pytest.mark.parametrize("quality", [1, 10, 75, 100])
-@pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
-def test_a_jpeg_is_pillows_with_its_subsampling_pinned(photo, quality, subsampling):
-    data = encode(photo, Compression("jpeg", quality, subsampling))
-    assert data == saved(photo, quality=quality, subsampling=subsampling)
-    assert JpegImagePlugin.get_sampling(opened(data)) == SUBSAMPLINGS.index(subsampling)
+def test_a_row_more_is_checked_and_told(monkeypatch):
+    row = replace(codecs.CODECS["jpeg"], qualities=range(3, 8), subsamplings=("4:2:0",), help="a scale of its own")
+    monkeypatch.setitem(codecs.CODECS, "new", row)
+    assert str(Compression("new", 7)) == "new:7"
+    with pytest.raises(WrongUse, match="NEW takes qualities from 3 to 7, not 8"):
+        Compression("new", 8)
+    with pytest.raises(WrongUse, match="--subsampling must be one of 4:2:0"):
+        Compression("new", 7, "4:4:4")
+    with pytest.raises(WrongUse, match="The nearest is 'new'"):
+        Compression("news", 7)
+    assert codecs.scales().endswith("new from 3 to 7, a scale of its own")
+    assert codecs.versions()["new"] == codecs.versions()["jpeg"]
 
 
-@pytest.mark.parametrize("quality", [0, 40, 100])
-@pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
-def test_an_avif_is_pillows_with_its_speed_and_threads_pinned(photo, quality, subsampling):
-    data = encode(photo, Compression("avif", quality, subsampling))
-    assert data == saved(photo, "AVIF", quality=quality, subsampling=subsampling, speed=6, max_threads=1)
+ADDED = """
+import sys
+from dataclasses import replace
+from afdcli.formats.codecs import CODECS
+CODECS["new"] = replace(CODECS["jpeg"], endings=(".new",), qualities=range(3, 8), help="a scale of its own")
+from afdcli.cli.app import main
+main()
+"""
 
 
-@pytest.mark.parametrize("quality", [0, 40, 100])
-def test_a_webp_is_pillows_lossy_one_with_its_method_pinned(photo, quality):
-    assert encode(photo, Compression("webp", quality)) == saved(photo, "WEBP", quality=quality, method=4)
+WIDE = {**os.environ, "COLUMNS": "400", "TERM": "dumb"}
 
 
-@pytest.mark.parametrize("codec", QUALITIES)
-def test_the_same_save_makes_the_same_bytes(photo, codec):
-    assert len({encode(photo, Compression(codec, 30)) for _ in range(4)}) == 1
+def afd_with_a_row_more(*args):
+    run = subprocess.run([sys.executable, "-c", ADDED, *args], capture_output=True, text=True, env=WIDE)
+    return run.returncode, " ".join((run.stdout + run.stderr).split())
 
 
-@pytest.mark.parametrize("codec", QUALITIES)
-def test_what_was_encoded_decodes(photo, codec):
-    data = encode(photo, Compression(codec, scale(codec, 0.9)))
-    assert opened(data).format == codecs.CODECS[codec].format
-    assert decode(data).mode == "RGB"
-    assert psnr(decode(data), photo) > 25
-
-
-@pytest.mark.parametrize("codec", QUALITIES)
-def test_better_qualities_are_larger_and_nearer(photo, codec):
-    files = [encode(photo, Compression(codec, scale(codec, share))) for share in (0.05, 0.3, 0.6, 0.95)]
-    assert sorted(files, key=len) == files
-    nearness = [psnr(decode(data), photo) for data in files]
-    assert sorted(nearness) == nearness
-
-
-@pytest.mark.parametrize("codec", QUALITIES)
-def test_no_metadata_is_carried_over(photo, codec):
-    exif = Image.Exif()
-    exif[0x010F] = "camera"
-    rich = opened(saved(photo, "PNG", exif=exif, icc_profile=b"profile", dpi=(300, 300)))
-    rich.load()
-    rich.info["comment"] = b"comment"
-    rich.info["xmp"] = b"<x:xmpmeta/>"
-    bare = opened(encode(photo, Compression(codec, 50)))
-    data = encode(rich, Compression(codec, 50))
-    assert opened(data).info == bare.info
-    assert not opened(data).getexif()
-    assert data == encode(photo, Compression(codec, 50))
-
-
-@pytest.mark.parametrize(
-    ("codec", "size"),
-    [
-        ("jpeg", (65501, 1)),
-        ("jpeg", (1, 70000)),
-        ("avif", (32769, 1)),
-        ("avif", (2, 40000)),
-        ("avif", (70000, 1)),
-        ("webp", (16384, 1)),
-    ],
-)
-def test_sides_longer_than_can_be_written_and_read_are_refused(codec, size):
-    with pytest.raises(UnreadableImage, match=rf"^{codec.upper()} cannot hold a side of {max(size):,} pixels"):
-        encode(Image.new("RGB", size), Compression(codec, 50))
-
-
-@pytest.mark.parametrize(("codec", "side"), [("jpeg", 65500), ("avif", 32768), ("webp", 16383)])
-def test_the_longest_sides_are_written_and_read_back(codec, side):
-    image = Image.new("RGB", (side, 1))
-    assert decode(degrade(image, Degradation(((Compression(codec, 50),),)), None)).size == (side, 1)
-
-
-@pytest.mark.parametrize("passes", [1, 2])
-def test_what_its_own_decoder_cannot_read_back_is_no_copy(photo, passes, monkeypatch):
-    monkeypatch.setattr(codecs, "encode", lambda *_: b"no file of any kind")
-    with pytest.raises(UnreadableImage, match="cannot be read back"):
-        degrade(photo, Degradation(((JPEG_10,),) * passes), rng_for(0))
-
-
-@pytest.mark.parametrize(
-    "error", [OSError(2, "x"), ValueError("x"), KeyError("x"), SystemError("x"), MemoryError(), OverflowError()]
-)
-def test_whatever_a_codec_raises_is_a_reason_in_words(photo, error, monkeypatch):
-    def failing(*_, **__):
-        raise error
-
-    data = encode(photo, JPEG_10)
-    monkeypatch.setattr(Image.Image, "save", failing)
-    with pytest.raises(UnreadableImage, match=r"cannot be saved as JPEG at 160 x 120 pixels: ."):
-        encode(photo, JPEG_10)
-    monkeypatch.setattr(Image.Image, "convert", failing)
-    with pytest.raises(UnreadableImage, match=r"cannot be read back after compressing it: ."):
-        decode(data)
-
-
-def test_chains_have_no_limit_of_pixels_of_their_own(photo, monkeypatch):
-    """`--max-pixels` has been asked before; Pillow's own limit is lower, and would be an exception."""
-    chain = Degradation(((JPEG_10,), (JPEG_10,)), shift=True)
-    expected = degrade(photo, chain, rng_for(0))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    assert degrade(photo, chain, rng_for(0)) == expected
-
-
-@pytest.mark.parametrize("codec", QUALITIES)
-@pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 2), (17, 33)])
-def test_small_and_odd_sizes_are_kept(codec, size):
-    assert decode(encode(Image.new("RGB", size, "teal"), Compression(codec, 50))).size == size
+def test_a_row_more_is_all_that_the_command_needs(photo, tmp_path):
+    source, copies = tmp_path / "photos", tmp_path / "copies"
+    source.mkdir()
+    photo.save(source / "a.new", "JPEG")
+    _, told = afd_with_a_row_more("degrade", "--help")
+    assert "new from 3 to 7, a scale of its own" in told
+    code, told = afd_with_a_row_more("degrade", str(source), str(copies), "--level", "new:5", "--workers", "0")
+    assert code == 0, told
+    read = reading.read_rgb(str(source / "a.new"), ReadOptions())
+    assert (copies / "new-5" / "a.new").read_bytes() == encode(read.image, Compression("jpeg", 5))
+        reading.read_rgb(str(source / "a.new"), ReadOptions()).image, Compression("jpeg", 5)
+    )
+    assert afd_with_a_row_more("degrade", str(source), str(copies), "--level", "new:9")[0] == 2
 
 
 @pytest.mark.parametrize("codec", QUALITIES)
@@ -203,9 +109,14 @@ def test_a_codec_whose_plugin_is_missing_is_refused_with_the_package(photo, code
     with pytest.raises(AfdError, match=f"pip install {absent.package}"):
         codecs.require(codec)
     assert codecs.missing_package(data) == absent.package
-    monkeypatch.setattr(reading, "FORMATS", tuple(set(reading.FORMATS) - {absent.format}))
+    monkeypatch.setattr(reading, "FORMATS", tuple(set(reading.FORMATS) - {absent.pillow}))
     with pytest.raises(UnreadableImage, match=f"of a format that needs: pip install {absent.package}"):
         reading.decode_rgb(data, ReadOptions())
+
+
+def scale(codec, share):
+    """The quality that is at `share` of the codec's scale."""
+    return QUALITIES[codec][int(share * (len(QUALITIES[codec]) - 1))]
 
 
 @pytest.mark.parametrize("codec", QUALITIES)
@@ -223,154 +134,7 @@ def test_every_codec_goes_through_classify_evaluate_and_degrade(photo, codec, tm
     folder = tmp_path / "copies" / f"{codec}-{level.quality}"
     assert [path.name for path in folder.iterdir()] == [f"a.png{codecs.CODECS[codec].endings[0]}"]
     rows = list(Classification(ClassifyOptions((str(folder),), tmp_path / "p.csv", model=model, workers=0)).rows())
-    assert [(row["status"], row["format"]) for row in rows] == [("ok", codecs.CODECS[codec].format)]
+    assert [(row["status"], row["format"]) for row in rows] == [("ok", codecs.CODECS[codec].pillow)]
     run = Evaluation(EvaluateOptions(tmp_path / "photos", tmp_path / "a.csv", (level,), model=model, workers=0))
     assert [one.error for one in run.photos()] == [""]
     assert [row["codec"] for row in run.rows()] == ["clean", codec]
-
-
-# Several saves.
-
-
-@pytest.mark.parametrize("shift", [False, True])
-@pytest.mark.parametrize("compression", [JPEG_10, Compression("avif", 30)])
-def test_a_single_pass_is_one_plain_save(photo, compression, shift):
-    assert degrade(photo, chain(compression, shift=shift), rng_for(0)) == encode(photo, compression)
-
-
-def test_a_single_jpeg_pass_is_pillows_file(photo):
-    assert degrade(photo, chain(JPEG_10), rng_for(0)) == saved(photo, quality=10, subsampling="4:2:0")
-
-
-def test_a_sequence_is_what_is_done_by_hand(photo):
-    by_hand = photo
-    for quality in (25, 10, 7):
-        data = saved(by_hand, quality=quality, subsampling="4:2:0")
-        by_hand = opened(data).convert("RGB")
-    sequence = chain(*(Compression("jpeg", quality) for quality in (25, 10, 7)))
-    assert degrade(photo, sequence, rng_for(5, "a")) == data
-    assert jpeg_quality(opened(data).quantization) == (7, True)
-
-
-def test_the_photo_itself_stays(photo):
-    before = photo.tobytes()
-    degrade(photo, chain(JPEG_10, JPEG_10, shift=True), rng_for(0))
-    assert photo.tobytes() == before
-
-
-@pytest.mark.parametrize("size", [(160, 120), (1, 1), (13, 200)])
-def test_shifting_keeps_the_size(photo, size):
-    data = degrade(photo.resize(size), chain(*[JPEG_10] * 4, shift=True), rng_for(0))
-    assert opened(data).size == size
-
-
-def test_shifting_saves_on_another_grid(photo):
-    last = Compression("jpeg", 40)
-    by_hand = set()
-    for offset in range(1, 64):
-        top, left = divmod(offset, 8)
-        padded = Image.fromarray(np.pad(np.asarray(photo), ((top, 0), (left, 0), (0, 0)), mode="edge"))
-        once = opened(saved(padded, quality=10, subsampling="4:2:0")).convert("RGB")
-        by_hand.add(saved(once.crop((left, top, left + 160, top + 120)), quality=40, subsampling="4:2:0"))
-    shifted = {degrade(photo, chain(JPEG_10, last, shift=True), rng_for(seed)) for seed in range(20)}
-    assert shifted <= by_hand
-    assert len(shifted) > 10
-    assert degrade(photo, chain(JPEG_10, last), rng_for(0)) not in by_hand
-
-
-def test_saves_on_one_grid_come_to_rest_and_shifted_ones_do_not(photo):
-    def after(passes, shift):
-        return degrade(photo, chain(*[JPEG_10] * passes, shift=shift), rng_for(1))
-
-    assert len({after(passes, False) for passes in range(6, 12)}) == 1
-    assert len({after(passes, True) for passes in range(6, 12)}) > 3
-    assert psnr(decode(after(11, True)), photo) < psnr(decode(after(11, False)), photo)
-
-
-def test_draws_depend_on_seed_and_key_only(photo):
-    drawn = chain(LEVELS, LEVELS, LEVELS, JPEG_10, shift=True)
-    keys = [f"{number}.jpg" for number in range(8)]
-    there = {key: degrade(photo, drawn, rng_for(3, key)) for key in keys}
-    back = {key: degrade(photo, drawn, rng_for(3, key)) for key in reversed(keys)}
-    assert there == back
-    assert len(set(there.values())) == len(keys)
-    assert there != {key: degrade(photo, drawn, rng_for(4, key)) for key in keys}
-
-
-def test_draws_are_from_all_choices_and_from_no_others(photo):
-    first = [encode(decode(encode(photo, level)), JPEG_10) for level in LEVELS]
-    drawn = {degrade(photo, chain(LEVELS, JPEG_10), rng_for(seed)) for seed in range(40)}
-    assert drawn == set(first)
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.integers(0, 2**64), st.lists(st.text("ab/ \udcff", max_size=4), max_size=3))
-def test_random_numbers_are_those_of_their_seed_and_key(seed, key):
-    numbers = rng_for(seed, *key).integers(2**60, size=2).tolist()
-    assert rng_for(seed, *key).integers(2**60, size=2).tolist() == numbers
-    assert rng_for(seed + 1, *key).integers(2**60, size=2).tolist() != numbers
-    assert rng_for(seed, *key, "more").integers(2**60, size=2).tolist() != numbers
-
-
-def test_the_parts_of_a_key_stay_apart():
-    keys = [("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("", "abc")]
-    assert len({rng_for(0, *key).integers(2**60) for key in keys}) == len(keys)
-
-
-# Reading the quality back.
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_all_qualities_of_pillow_are_read_back_exactly(photo, mode):
-    small = photo.resize((16, 16)).convert(mode)
-    for quality in range(1, 101):
-        assert jpeg_quality(opened(saved(small, quality=quality)).quantization) == (quality, True)
-
-
-def test_our_own_files_have_standard_tables(photo):
-    for quality in range(1, 101):
-        tables = opened(encode(photo.resize((16, 16)), Compression("jpeg", quality, "4:4:4"))).quantization
-        assert jpeg_quality(tables) == (quality, True)
-
-
-def test_it_is_the_quality_of_the_last_save(photo):
-    assert jpeg_quality(opened(saved(decode(saved(photo, quality=20)), quality=90)).quantization) == (90, True)
-
-
-@pytest.mark.parametrize("options", [{"progressive": True}, {"optimize": True}, {"subsampling": "4:4:4"}])
-def test_other_settings_do_not_change_the_quality(photo, options):
-    assert jpeg_quality(opened(saved(photo, quality=37, **options)).quantization) == (37, True)
-
-
-@pytest.mark.parametrize("quality", [5, 50, 80, 95])
-@pytest.mark.parametrize("table", [0, 1])
-def test_tables_a_little_off_are_near_and_not_exact(photo, quality, table):
-    tables = {number: list(entries) for number, entries in opened(saved(photo, quality=quality)).quantization.items()}
-    tables[table][20] += 1
-    data = saved(photo, qtables=[tables[0], tables[1]])
-    assert opened(data).quantization == tables
-    assert jpeg_quality(opened(data).quantization) == (quality, False)
-
-
-@pytest.mark.parametrize("entry", [1, 2, 9, 60, 255])
-def test_foreign_tables_are_matched_by_least_squares(photo, entry):
-    small = photo.resize((16, 16))
-    found, exact = jpeg_quality(opened(saved(small, qtables=[[entry] * 64, [entry] * 64])).quantization)
-    errors = [
-        sum(
-            (value - entry) ** 2
-            for table in opened(saved(small, quality=quality)).quantization.values()
-            for value in table
-        )
-        for quality in range(1, 101)
-    ]
-    assert errors[found - 1] == min(errors)
-    assert exact == (min(errors) == 0)
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.lists(st.lists(st.integers(1, 65535), min_size=64, max_size=64), min_size=1, max_size=4))
-def test_any_tables_have_a_quality(tables):
-    quality, exact = jpeg_quality(dict(enumerate(tables)))
-    assert 1 <= quality <= 100
-    assert exact in (True, False)

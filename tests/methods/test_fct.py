@@ -3,7 +3,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from afdcli.formats.codecs import decode, encode
 from afdcli.methods.distances import divergence, relative_error
 from afdcli.methods.fct import FCTConfig, FCTModule
 from afdcli.methods.remedy import Batch, Outputs
@@ -11,6 +10,7 @@ from afdcli.models.backbones import load_backbone
 from afdcli.models.classifier import DedriftedClassifier
 from afdcli.models.taps import split
 from afdcli.options import DEFAULT_BACKBONE, Compression, ReadOptions
+from afdcli.photos.damage import decode, encode
 from afdcli.photos.reading import read_rgb
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"

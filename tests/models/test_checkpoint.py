@@ -16,7 +16,7 @@ from afdcli.models.classifier import DedriftedClassifier
 from afdcli.models.taps import split
 from afdcli.options import TAPS
 from afdcli.photos.labels import Labels
-from afdcli.photos.reading import Preprocessing
+from afdcli.photos.preprocessing import Preprocessing
 
 BACKBONES = [
     "resnet18",

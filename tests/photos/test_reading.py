@@ -12,15 +12,26 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, ImageOps
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
-from timm.data import create_transform
+from pictures import (
+    BLACK,
+    BLUE,
+    CAMERA,
+    RED,
+    SRGB,
+    apart,
+    check_reason,
+    colour,
+    decoded,
+    oriented,
+    pixels,
+    refusal,
+    saved,
+)
+from PIL import Image, ImageOps
 
 from afdcli.errors import UnreadableImage
 from afdcli.options import ReadOptions
-from afdcli.photos.reading import ORIENTATION, Preprocessing, decode_rgb, read_rgb
-
-WHITE, BLACK, RED, BLUE = (255, 255, 255), (0, 0, 0), (255, 0, 0), (0, 0, 255)
+from afdcli.photos.reading import decode_rgb, read_rgb
 
 
 @contextmanager
@@ -34,54 +45,6 @@ def unprivileged():
         yield
     finally:
         os.seteuid(0)
-
-
-def saved(image, kind, **options):
-    """The bytes of the file that Pillow makes."""
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def decoded(data, **options):
-    return decode_rgb(data, ReadOptions(**options))
-
-
-def pixels(data, **options):
-    """Decoded to uint8, (H, W, 3)."""
-    image = decoded(data, **options).image
-    assert image.mode == "RGB"
-    return np.asarray(image)
-
-
-def colour(data, **options):
-    """The one colour of a plain image."""
-    colours = np.unique(pixels(data, **options).reshape(-1, 3), axis=0)
-    assert len(colours) == 1
-    return tuple(int(value) for value in colours[0])
-
-
-def apart(first, second):
-    """The largest difference between two images, in levels."""
-    first, second = np.asarray(first).astype(int), np.asarray(second).astype(int)
-    assert first.shape == second.shape
-    return np.abs(first - second).max()
-
-
-def check_reason(text):
-    """`text` is for a person: one line, and nothing of Python's or of where the file is."""
-    assert text.strip() == text != ""
-    assert text.isprintable()
-    for sign in ("b'", 'b"', "\\x", "object at 0x", "<", "Traceback", "Error", "bytes-like", "/", "not 'int'"):
-        assert sign not in text
-
-
-def refusal(data, **options):
-    """Why `data` is refused."""
-    with pytest.raises(UnreadableImage) as error:
-        decoded(data, **options)
-    check_reason(str(error.value))
-    return str(error.value)
 
 
 def refused_file(path):
@@ -247,12 +210,8 @@ def test_a_path_through_a_file_or_too_long_is_refused(tmp_path):
 # Mutations. A valid file of each format, and what befell it: bytes set, the end cut off.
 
 SMALL = Image.fromarray(np.random.default_rng(3).integers(0, 256, (18, 24, 3), dtype=np.uint8))
-CAMERA = Image.Exif()
-CAMERA[ORIENTATION] = 6
-CAMERA[0x010F] = "camera"
-PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 VALID = {
-    "jpeg": saved(SMALL, "JPEG", exif=CAMERA, icc_profile=PROFILE),
+    "jpeg": saved(SMALL, "JPEG", exif=CAMERA, icc_profile=SRGB),
     "mpo": saved(SMALL, "MPO", save_all=True, append_images=[SMALL]),
     "png": saved(SMALL, "PNG", exif=CAMERA),
     "palette": saved(SMALL.quantize(9), "PNG", transparency=2),
@@ -334,206 +293,6 @@ def test_the_limit_is_the_one_asked_for_and_not_the_lower_one_of_pillow():
     assert "truncated" in refusal(data, max_pixels=250_000_000)
 
 
-# EXIF orientation.
-
-
-def oriented(image, kind, orientation, **options):
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    return saved(image, kind, exif=exif, **options)
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
-def test_photos_are_turned_upright_as_pillow_does(photo, kind, orientation):
-    data = oriented(photo, kind, orientation)
-    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-    assert upright.size == ((160, 120) if orientation < 5 else (120, 160))
-    assert apart(pixels(data), upright) == 0
-
-
-@pytest.mark.parametrize("orientation", range(2, 9))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
-def test_orientation_can_be_ignored(photo, kind, orientation):
-    stored = pixels(saved(photo, kind))
-    assert apart(pixels(oriented(photo, kind, orientation), exif="ignore"), stored) == 0
-
-
-@pytest.mark.parametrize("orientation", [0, 9, 1000])
-def test_orientations_that_do_not_exist_are_ignored(photo, orientation):
-    assert apart(pixels(oriented(photo, "PNG", orientation)), photo) == 0
-
-
-def test_palettes_and_greys_are_turned_too(photo):
-    for image in (photo.convert("L"), photo.quantize(16), photo.convert("CMYK")):
-        data = oriented(image, "JPEG" if image.mode == "CMYK" else "PNG", 6)
-        assert decoded(data).image.size == (120, 160)
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-@pytest.mark.parametrize("cut", [7, 9, 15, 20, 30, 50])
-def test_a_damaged_exif_block_does_not_lose_the_photo(photo, kind, cut):
-    assert (
-        apart(pixels(saved(photo, kind, exif=CAMERA.tobytes()[:cut]), exif="ignore"), pixels(saved(photo, kind))) == 0
-    )
-    assert decoded(saved(photo, kind, exif=CAMERA.tobytes()[:cut])).image.mode == "RGB"
-
-
-def test_an_exif_block_of_rubbish_does_not_lose_the_photo(photo):
-    for rubbish in (b"Exif\0\0", b"Exif\0\0rubbish", b"Exif\0\0II*\0\xff\xff\xff\xff", b"rubbish" * 99):
-        assert apart(pixels(saved(photo, "JPEG", exif=rubbish)), pixels(saved(photo, "JPEG"))) == 0
-
-
-# Colour profiles.
-
-
-def swapping_profile():
-    """A profile whose red is sRGB's blue and the reverse: made by exchanging the names of its tags."""
-    data = PROFILE.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
-    for red, blue in ((b"rXYZ", b"bXYZ"), (b"rTRC", b"bTRC")):
-        data = data.replace(red, b"????").replace(blue, red).replace(b"????", blue)
-    return data
-
-
-@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_a_profile_is_applied_when_asked(photo, kind):
-    data = saved(photo, kind, icc_profile=swapping_profile())
-    assert apart(pixels(data, icc="apply"), np.asarray(photo)[..., ::-1]) <= 1
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
-def test_a_profile_is_applied_to_the_pixels_that_lossy_files_have(photo, kind):
-    stored = pixels(saved(photo, kind))
-    data = saved(photo, kind, icc_profile=swapping_profile())
-    assert apart(pixels(data, icc="apply"), stored[..., ::-1]) <= 1
-
-
-def test_a_profile_is_applied_to_the_colours_of_a_palette(photo):
-    palette = photo.quantize(16)
-    data = saved(palette, "PNG", icc_profile=swapping_profile())
-    assert apart(pixels(data, icc="apply"), np.asarray(palette.convert("RGB"))[..., ::-1]) <= 1
-
-
-def test_colours_are_as_stored_unless_asked(photo):
-    assert apart(pixels(saved(photo, "PNG", icc_profile=swapping_profile())), photo) == 0
-
-
-def test_an_srgb_profile_changes_no_pixel(photo):
-    assert apart(pixels(saved(photo, "PNG", icc_profile=PROFILE), icc="apply"), photo) == 0
-
-
-@pytest.mark.parametrize(
-    "profile",
-    [
-        b"rubbish",
-        PROFILE[:200],
-        b"\0" * 500,
-        PROFILE[:128],
-        ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes(),  # For other pixels than these.
-    ],
-)
-def test_a_profile_that_is_damaged_or_unfit_is_ignored(photo, profile):
-    assert apart(pixels(saved(photo, "PNG", icc_profile=profile), icc="apply"), photo) == 0
-
-
-def test_a_grey_photo_with_a_colour_profile_stays_grey(photo):
-    grey = photo.convert("L")
-    data = saved(grey, "PNG", icc_profile=swapping_profile())
-    assert apart(pixels(data, icc="apply"), grey.convert("RGB")) == 0
-
-
-def test_a_profile_of_the_wrong_type_is_ignored(photo):
-    tags = ImageFileDirectory_v2()
-    tags.tagtype[34675] = 2
-    tags[34675] = "text"
-    assert apart(pixels(saved(photo, "TIFF", tiffinfo=tags), icc="apply"), photo) == 0
-
-
-# Pixels of other kinds.
-
-
-@pytest.mark.parametrize(
-    ("image", "options", "expected"),
-    [
-        (Image.new("RGBA", (9, 9), (*RED, 0)), {}, WHITE),
-        (Image.new("RGBA", (9, 9), (*RED, 255)), {}, RED),
-        (Image.new("RGBA", (9, 9), (*BLACK, 51)), {}, (204, 204, 204)),
-        (Image.new("LA", (9, 9), (0, 0)), {}, WHITE),
-        (Image.new("LA", (9, 9), (7, 255)), {}, (7, 7, 7)),
-        (Image.new("RGB", (9, 9), RED), {"transparency": RED}, WHITE),
-        (Image.new("RGB", (9, 9), RED), {"transparency": BLUE}, RED),
-        (Image.new("L", (9, 9), 7), {"transparency": 7}, WHITE),
-        (Image.new("1", (9, 9), 0), {"transparency": 0}, WHITE),
-        (Image.new("I;16", (9, 9), 700), {"transparency": 700}, WHITE),
-    ],
-)
-def test_transparency_is_laid_over_white(image, options, expected):
-    assert colour(saved(image, "PNG", **options)) == expected
-
-
-@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP"])
-def test_a_transparent_entry_of_a_palette_is_white(kind):
-    palette = Image.new("RGB", (9, 9), RED)
-    palette.paste(BLUE, (0, 0, 4, 9))
-    palette = palette.quantize(2)
-    red = palette.getpixel((8, 0))
-    data = saved(palette, "PNG", transparency=red)
-    if kind != "PNG":
-        data = saved(Image.open(io.BytesIO(data)), kind, **{"lossless": True} if kind == "WEBP" else {})
-    shown = pixels(data)
-    assert tuple(shown[0, 0]) == BLUE
-    assert tuple(shown[0, 8]) == WHITE
-
-
-@pytest.mark.parametrize(("ink", "expected"), [((0, 0, 0, 0), WHITE), ((0, 0, 0, 255), BLACK), ((255, 0, 0, 0), None)])
-def test_a_cmyk_jpeg_has_the_colours_of_print(ink, expected):
-    shown = colour(saved(Image.new("CMYK", (16, 16), ink), "JPEG", quality=95))
-    if expected is None:  # Cyan: no red, much of the others.
-        assert shown[0] < 10
-        assert min(shown[1:]) > 150
-    else:
-        assert apart(shown, expected) <= 3
-
-
-@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_16_bit_greys_are_scaled_not_clipped(kind):
-    levels = np.arange(0, 65536, 64, dtype=np.uint16).reshape(32, 32)
-    shown = pixels(saved(Image.fromarray(levels), kind))
-    assert apart(shown[..., 1], np.rint(levels / 257)) == 0
-    assert apart(shown[..., 0], shown[..., 2]) == 0
-
-
-def test_16_bit_greys_of_either_byte_order_and_of_ppm_are_scaled():
-    levels = np.array([[0, 257, 25700, 65535]], dtype=">u2")
-    assert pixels(b"P5 4 1 65535\n" + levels.tobytes())[0, :, 0].tolist() == [0, 1, 100, 255]
-    header = struct.pack(">2sHIH", b"MM", 42, 8, 8)
-    for tag, value in ((256, 4), (257, 1), (258, 16), (259, 1), (262, 1), (273, 110), (278, 1), (279, 8)):
-        header += struct.pack(">HHIHH", tag, 3, 1, value, 0)
-    data = header.ljust(110, b"\0") + levels.tobytes()
-    assert pixels(data)[0, :, 0].tolist() == [0, 1, 100, 255]
-
-
-def test_bitmaps_are_black_and_white():
-    bits = Image.new("1", (9, 9), 1)
-    bits.putpixel((0, 0), 0)
-    for kind in ("PNG", "TIFF", "BMP", "GIF", "PPM"):
-        shown = pixels(saved(bits, kind))
-        assert tuple(shown[0, 0]) == BLACK
-        assert tuple(shown[8, 8]) == WHITE
-
-
-def test_palettes_show_their_colours(photo):
-    palette = photo.quantize(40)
-    for kind in ("PNG", "GIF", "BMP", "TIFF"):
-        assert apart(pixels(saved(palette, kind)), palette.convert("RGB")) == 0
-
-
-def test_greys_have_three_equal_channels(photo):
-    for kind in ("PNG", "JPEG", "BMP", "TIFF"):
-        data = saved(photo.convert("L"), kind)
-        assert apart(pixels(data), Image.open(io.BytesIO(data)).convert("RGB")) == 0
-
-
 @pytest.mark.parametrize(
     ("kind", "options"),
     [("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {}), ("TIFF", {}), ("AVIF", {"quality": 100})],
@@ -543,12 +302,6 @@ def test_of_several_frames_the_first_is_used(kind, options):
     data = saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)
     assert Image.open(io.BytesIO(data)).n_frames == 3
     assert apart(colour(data), RED) <= 2
-
-
-@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
-def test_floating_point_pixels_are_refused(compression):
-    floats = Image.fromarray(np.full((9, 9), 0.5, dtype=np.float32))
-    assert "floating-point" in refusal(saved(floats, "TIFF", compression=compression))
 
 
 # Silence.
@@ -593,37 +346,3 @@ def test_a_jpeg_that_ends_early_is_refused_at_a_fraction_too(photo):
     data = saved(photo, "JPEG")
     with pytest.raises(UnreadableImage):
         decode_rgb(data[: len(data) // 2], ReadOptions(), 1)
-
-
-# Preprocessing.
-
-SIZES = [(160, 120), (120, 160), (101, 77), (77, 101), (256, 256), (256, 300), (300, 256), (1, 1), (3, 200), (333, 250)]
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("mode", ["center", "squash"])
-@pytest.mark.parametrize(("side", "crop_pct"), [(224, 0.875), (240, 0.882), (64, 1.0), (33, 0.9)])
-@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
-def test_preprocessing_is_timms_to_the_byte(photo, size, mode, side, crop_pct, interpolation):
-    image = photo.resize(size)
-    theirs = create_transform(
-        input_size=(3, side, side), crop_pct=crop_pct, crop_mode=mode, interpolation=interpolation, normalize=False
-    )
-    resampling = Image.Resampling[interpolation.upper()]
-    ours = Preprocessing(side, crop_pct, resampling, squash=mode == "squash")
-    expected = theirs(image).permute(1, 2, 0).numpy()
-    assert expected.dtype == np.uint8
-    assert apart(ours(image), expected) == 0
-
-
-def test_preprocessing_leaves_a_photo_of_the_right_size_alone(photo):
-    square = photo.resize((64, 64))
-    assert apart(Preprocessing(64, 1.0)(square), square) == 0
-
-
-def test_a_photo_too_narrow_to_be_resized_is_refused():
-    line = Image.new("RGB", (1, 9_000_000))  # 9 kB as a PNG, and 256 x 2,304,000,000 pixels after resizing.
-    try:
-        assert Preprocessing()(line).size == (224, 224)
-    except UnreadableImage as error:
-        check_reason(str(error))

@@ -1,20 +1,23 @@
-"""Tile by tile, pixels become what they become as a whole; and no mode takes more memory than is promised."""
+"""Pixels of any kind become upright 8-bit RGB, tile by tile as in a whole; and none takes more memory than is promised."""
 
 import io
+import struct
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from pictures import BLACK, BLUE, CAMERA, RED, SRGB, WHITE, apart, colour, decoded, oriented, pixels, refusal, saved
 from PIL import Image, ImageCms, ImageOps
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from afdcli.options import ReadOptions
-from afdcli.photos import reading
-from afdcli.photos.reading import ORIENTATION, decode_rgb
+from afdcli.photos import rgb
+from afdcli.photos.reading import decode_rgb
+from afdcli.photos.rgb import ORIENTATION
 
-PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-PROFILE = PROFILE.replace("sRGB".encode("utf-16-be"), "Mine".encode("utf-16-be")).replace(b"rXYZ", b"????")
-PROFILE = PROFILE.replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
+SWAPPED = SRGB.replace("sRGB".encode("utf-16-be"), "Mine".encode("utf-16-be")).replace(b"rXYZ", b"????")
+SWAPPED = SWAPPED.replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
 WIDTH, HEIGHT = 61, 43
 
 
@@ -60,10 +63,10 @@ def as_a_whole(data, profile):
 
 
 @pytest.mark.parametrize(("kind", "mode", "options"), MODES)
-@pytest.mark.parametrize("profile", [None, PROFILE])
+@pytest.mark.parametrize("profile", [None, SWAPPED])
 @pytest.mark.parametrize("tile", [20, 1024])
 def test_tiles_give_the_pixels_of_the_whole(monkeypatch, kind, mode, options, profile, tile):
-    monkeypatch.setattr(reading, "TILE", tile)
+    monkeypatch.setattr(rgb, "TILE", tile)
     if profile and mode.startswith("I"):
         pytest.skip("a colour profile is not for these")
     for orientation in range(1, 9):
@@ -98,7 +101,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 PIXELS = 16_000_000
 HUGE = [("PNG", mode, {}) for mode in ("1", "L", "LA", "RGB", "RGBA", "I;16")]
-HUGE += [("PNG", "P", {"transparency": 0}), ("PNG", "RGB", {"transparency": (1, 2, 3), "icc_profile": PROFILE})]
+HUGE += [("PNG", "P", {"transparency": 0}), ("PNG", "RGB", {"transparency": (1, 2, 3), "icc_profile": SWAPPED})]
 HUGE += [("TIFF", mode, {"compression": "tiff_adobe_deflate"}) for mode in ("I", "CMYK", "RGBA")]
 HUGE += [("JPEG", "RGB", {}), ("JPEG", "CMYK", {}), ("BMP", "RGB", {}), ("GIF", "P", {})]
 
@@ -115,3 +118,203 @@ def test_no_mode_takes_more_memory_than_is_promised(tmp_path, kind, mode, option
     command = [sys.executable, "-c", MEASURED, str(tmp_path / "large"), str(tmp_path / "small")]
     kilobytes = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert kilobytes * 1024 < 9 * PIXELS + 40_000_000  # twice 4 bytes a pixel, a file's or a decoder's own, some tiles
+
+
+# EXIF orientation.
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
+def test_photos_are_turned_upright_as_pillow_does(photo, kind, orientation):
+    data = oriented(photo, kind, orientation)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert upright.size == ((160, 120) if orientation < 5 else (120, 160))
+    assert apart(pixels(data), upright) == 0
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
+def test_orientation_can_be_ignored(photo, kind, orientation):
+    stored = pixels(saved(photo, kind))
+    assert apart(pixels(oriented(photo, kind, orientation), exif="ignore"), stored) == 0
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 1000])
+def test_orientations_that_do_not_exist_are_ignored(photo, orientation):
+    assert apart(pixels(oriented(photo, "PNG", orientation)), photo) == 0
+
+
+def test_palettes_and_greys_are_turned_too(photo):
+    for image in (photo.convert("L"), photo.quantize(16), photo.convert("CMYK")):
+        data = oriented(image, "JPEG" if image.mode == "CMYK" else "PNG", 6)
+        assert decoded(data).image.size == (120, 160)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("cut", [7, 9, 15, 20, 30, 50])
+def test_a_damaged_exif_block_does_not_lose_the_photo(photo, kind, cut):
+    assert (
+        apart(pixels(saved(photo, kind, exif=CAMERA.tobytes()[:cut]), exif="ignore"), pixels(saved(photo, kind))) == 0
+    )
+    assert decoded(saved(photo, kind, exif=CAMERA.tobytes()[:cut])).image.mode == "RGB"
+
+
+def test_an_exif_block_of_rubbish_does_not_lose_the_photo(photo):
+    for rubbish in (b"Exif\0\0", b"Exif\0\0rubbish", b"Exif\0\0II*\0\xff\xff\xff\xff", b"rubbish" * 99):
+        assert apart(pixels(saved(photo, "JPEG", exif=rubbish)), pixels(saved(photo, "JPEG"))) == 0
+
+
+# Colour profiles.
+
+
+def swapping_profile():
+    """A profile whose red is sRGB's blue and the reverse: made by exchanging the names of its tags."""
+    data = SRGB.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
+    for red, blue in ((b"rXYZ", b"bXYZ"), (b"rTRC", b"bTRC")):
+        data = data.replace(red, b"????").replace(blue, red).replace(b"????", blue)
+    return data
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_a_profile_is_applied_when_asked(photo, kind):
+    data = saved(photo, kind, icc_profile=swapping_profile())
+    assert apart(pixels(data, icc="apply"), np.asarray(photo)[..., ::-1]) <= 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
+def test_a_profile_is_applied_to_the_pixels_that_lossy_files_have(photo, kind):
+    stored = pixels(saved(photo, kind))
+    data = saved(photo, kind, icc_profile=swapping_profile())
+    assert apart(pixels(data, icc="apply"), stored[..., ::-1]) <= 1
+
+
+def test_a_profile_is_applied_to_the_colours_of_a_palette(photo):
+    palette = photo.quantize(16)
+    data = saved(palette, "PNG", icc_profile=swapping_profile())
+    assert apart(pixels(data, icc="apply"), np.asarray(palette.convert("RGB"))[..., ::-1]) <= 1
+
+
+def test_colours_are_as_stored_unless_asked(photo):
+    assert apart(pixels(saved(photo, "PNG", icc_profile=swapping_profile())), photo) == 0
+
+
+def test_an_srgb_profile_changes_no_pixel(photo):
+    assert apart(pixels(saved(photo, "PNG", icc_profile=SRGB), icc="apply"), photo) == 0
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        b"rubbish",
+        SRGB[:200],
+        b"\0" * 500,
+        SRGB[:128],
+        ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes(),  # For other pixels than these.
+    ],
+)
+def test_a_profile_that_is_damaged_or_unfit_is_ignored(photo, profile):
+    assert apart(pixels(saved(photo, "PNG", icc_profile=profile), icc="apply"), photo) == 0
+
+
+def test_a_grey_photo_with_a_colour_profile_stays_grey(photo):
+    grey = photo.convert("L")
+    data = saved(grey, "PNG", icc_profile=swapping_profile())
+    assert apart(pixels(data, icc="apply"), grey.convert("RGB")) == 0
+
+
+def test_a_profile_of_the_wrong_type_is_ignored(photo):
+    tags = ImageFileDirectory_v2()
+    tags.tagtype[34675] = 2
+    tags[34675] = "text"
+    assert apart(pixels(saved(photo, "TIFF", tiffinfo=tags), icc="apply"), photo) == 0
+
+
+# Pixels of other kinds.
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "expected"),
+    [
+        (Image.new("RGBA", (9, 9), (*RED, 0)), {}, WHITE),
+        (Image.new("RGBA", (9, 9), (*RED, 255)), {}, RED),
+        (Image.new("RGBA", (9, 9), (*BLACK, 51)), {}, (204, 204, 204)),
+        (Image.new("LA", (9, 9), (0, 0)), {}, WHITE),
+        (Image.new("LA", (9, 9), (7, 255)), {}, (7, 7, 7)),
+        (Image.new("RGB", (9, 9), RED), {"transparency": RED}, WHITE),
+        (Image.new("RGB", (9, 9), RED), {"transparency": BLUE}, RED),
+        (Image.new("L", (9, 9), 7), {"transparency": 7}, WHITE),
+        (Image.new("1", (9, 9), 0), {"transparency": 0}, WHITE),
+        (Image.new("I;16", (9, 9), 700), {"transparency": 700}, WHITE),
+    ],
+)
+def test_transparency_is_laid_over_white(image, options, expected):
+    assert colour(saved(image, "PNG", **options)) == expected
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP"])
+def test_a_transparent_entry_of_a_palette_is_white(kind):
+    palette = Image.new("RGB", (9, 9), RED)
+    palette.paste(BLUE, (0, 0, 4, 9))
+    palette = palette.quantize(2)
+    red = palette.getpixel((8, 0))
+    data = saved(palette, "PNG", transparency=red)
+    if kind != "PNG":
+        data = saved(Image.open(io.BytesIO(data)), kind, **{"lossless": True} if kind == "WEBP" else {})
+    shown = pixels(data)
+    assert tuple(shown[0, 0]) == BLUE
+    assert tuple(shown[0, 8]) == WHITE
+
+
+@pytest.mark.parametrize(("ink", "expected"), [((0, 0, 0, 0), WHITE), ((0, 0, 0, 255), BLACK), ((255, 0, 0, 0), None)])
+def test_a_cmyk_jpeg_has_the_colours_of_print(ink, expected):
+    shown = colour(saved(Image.new("CMYK", (16, 16), ink), "JPEG", quality=95))
+    if expected is None:  # Cyan: no red, much of the others.
+        assert shown[0] < 10
+        assert min(shown[1:]) > 150
+    else:
+        assert apart(shown, expected) <= 3
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bit_greys_are_scaled_not_clipped(kind):
+    levels = np.arange(0, 65536, 64, dtype=np.uint16).reshape(32, 32)
+    shown = pixels(saved(Image.fromarray(levels), kind))
+    assert apart(shown[..., 1], np.rint(levels / 257)) == 0
+    assert apart(shown[..., 0], shown[..., 2]) == 0
+
+
+def test_16_bit_greys_of_either_byte_order_and_of_ppm_are_scaled():
+    levels = np.array([[0, 257, 25700, 65535]], dtype=">u2")
+    assert pixels(b"P5 4 1 65535\n" + levels.tobytes())[0, :, 0].tolist() == [0, 1, 100, 255]
+    header = struct.pack(">2sHIH", b"MM", 42, 8, 8)
+    for tag, value in ((256, 4), (257, 1), (258, 16), (259, 1), (262, 1), (273, 110), (278, 1), (279, 8)):
+        header += struct.pack(">HHIHH", tag, 3, 1, value, 0)
+    data = header.ljust(110, b"\0") + levels.tobytes()
+    assert pixels(data)[0, :, 0].tolist() == [0, 1, 100, 255]
+
+
+def test_bitmaps_are_black_and_white():
+    bits = Image.new("1", (9, 9), 1)
+    bits.putpixel((0, 0), 0)
+    for kind in ("PNG", "TIFF", "BMP", "GIF", "PPM"):
+        shown = pixels(saved(bits, kind))
+        assert tuple(shown[0, 0]) == BLACK
+        assert tuple(shown[8, 8]) == WHITE
+
+
+def test_palettes_show_their_colours(photo):
+    palette = photo.quantize(40)
+    for kind in ("PNG", "GIF", "BMP", "TIFF"):
+        assert apart(pixels(saved(palette, kind)), palette.convert("RGB")) == 0
+
+
+def test_greys_have_three_equal_channels(photo):
+    for kind in ("PNG", "JPEG", "BMP", "TIFF"):
+        data = saved(photo.convert("L"), kind)
+        assert apart(pixels(data), Image.open(io.BytesIO(data)).convert("RGB")) == 0
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+def test_floating_point_pixels_are_refused(compression):
+    floats = Image.fromarray(np.full((9, 9), 0.5, dtype=np.float32))
+    assert "floating-point" in refusal(saved(floats, "TIFF", compression=compression))

@@ -13,7 +13,7 @@ from PIL import Image
 from afdcli.commands.degrade import Degrading
 from afdcli.errors import UnreadableImage
 from afdcli.options import Compression, Degradation, DegradeOptions, degradations
-from afdcli.photos.reading import Preprocessing
+from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.sources import Source
 from afdcli.results.copies import Places, folds_names, place, read_copies, relative, write
 
