@@ -44,7 +44,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless s
 Level = Annotated[
     list[str] | None,
     typer.Option(
-        help=f"A codec and its qualities, such as webp:50,20; may be repeated. It is one of {scales()}.",
+        help=f"A codec and its qualities, such as webp:50,20; may be repeated. Codecs are {scales()}.",
         metavar="CODEC:QUALITY,...",
         show_default=False,
         autocompletion=offering([f"{codec}:" for codec in CODECS]),

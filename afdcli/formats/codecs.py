@@ -45,7 +45,7 @@ class Codec:
     package: str
     """What to install where nobody does."""
     help: str
-    """What a user has to know of it, as words that follow its name."""
+    """What its qualities mean to a user, as words that follow their scale in `--help`."""
     most_side: int | None = None
     """The longest side, in pixels, that is written here and read back. None: the encoder knows, and says so."""
 
@@ -177,9 +177,9 @@ CODECS = {
 
 
 def scales() -> str:
-    """Each codec with its scale, as one text for the user: `jpeg from 1 to 100, JPEG's quality factor; ...`."""
-    return "; ".join(
-        f"{name} from {codec.qualities[0]} to {codec.qualities[-1]}, {codec.help}" for name, codec in CODECS.items()
+    """Each codec with its scale, as one text for the user: `jpeg (1 to 100: JPEG's quality factor), avif (...), ...`."""
+    return ", ".join(
+        f"{name} ({codec.qualities[0]} to {codec.qualities[-1]}: {codec.help})" for name, codec in CODECS.items()
     )
 
 

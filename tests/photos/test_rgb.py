@@ -1,4 +1,4 @@
-"""Pixels of any kind become upright 8-bit RGB, tile by tile as in a whole; and none takes more memory than is promised."""
+"""Pixels of any kind become upright 8-bit RGB, tile by tile as in a whole, and none takes more memory than promised."""
 
 import io
 import struct
