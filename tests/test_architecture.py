@@ -12,7 +12,7 @@ from importlinter.cli import lint_imports
 import afdcli
 
 ROOT = Path(afdcli.__file__).parents[1]
-LIGHT = ("cli.app", "errors", "formats", "machines.hardware", "options")
+LIGHT = ("cli.app", "errors", "formats", "library", "machines.hardware", "options")
 """Rooms and files that every start of afd imports, `--help` too: the standard library and Typer must do for them."""
 WITHOUT_TORCH = (
     "commands.classify",
