@@ -2,10 +2,16 @@
 
 The names here are all that a script needs; each is imported when it is first used, torch with the first that needs it.
 
-    from afdcli import Classification, ClassifyOptions
+    import afdcli
 
-    for row in Classification(ClassifyOptions(inputs=("photos",))).rows():
+    for row in afdcli.classify("photos"):
         print(row["path"], row["label_1"])
+
+    model = afdcli.load()
+    print(model("cat.jpg").label)
+
+`classify`, `evaluate`, `degrade` and `load` take all options by keyword. Below them, each command is a frozen dataclass
+of options, and what runs it.
 """
 
 from importlib import import_module, metadata
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
     from afdcli.commands.fuse import fuse
     from afdcli.commands.train import Training
     from afdcli.errors import AfdError
+    from afdcli.library import Model, Result, classify, degrade, evaluate, load
     from afdcli.models.classifier import DedriftedClassifier, load_classifier
     from afdcli.options import (
         BenchOptions,
@@ -55,15 +62,21 @@ __all__ = [
     "ExplainOptions",
     "ExportOptions",
     "FuseOptions",
+    "Model",
     "ModelOptions",
     "Preprocessing",
     "ReadOptions",
+    "Result",
     "TrainOptions",
     "Training",
     "bench",
+    "classify",
+    "degrade",
+    "evaluate",
     "explain",
     "export",
     "fuse",
+    "load",
     "load_classifier",
     "read_rgb",
 ]
@@ -75,11 +88,17 @@ _MODULES = {
     "Degrading": "commands.degrade",
     "Evaluation": "commands.evaluate",
     "Preprocessing": "photos.preprocessing",
+    "Model": "library",
+    "Result": "library",
     "Training": "commands.train",
     "bench": "commands.bench",
+    "classify": "library",
+    "degrade": "library",
+    "evaluate": "library",
     "explain": "commands.explain",
     "export": "commands.export",
     "fuse": "commands.fuse",
+    "load": "library",
     "load_classifier": "models.classifier",
     "read_rgb": "photos.reading",
 }
@@ -89,3 +108,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'afdcli' has no attribute '{name}'")
     return getattr(import_module(f"afdcli.{_MODULES.get(name, 'options')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

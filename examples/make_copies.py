@@ -3,15 +3,16 @@
 python examples/make_copies.py examples/photos copies
 """
 
+import os
 import sys
-from pathlib import Path
+from collections import Counter
 
-from afdcli import Compression, DegradeOptions, Degrading
-from afdcli.options import degradations
+import afdcli
 
 if __name__ == "__main__":  # Photos are compressed by other processes, which import this file.
-    levels = tuple(Compression("jpeg", quality) for quality in (60, 40, 20))
-    wanted = degradations(levels, passes=2, shift=True) + degradations(levels, passes=3, shift=True)
-    options = DegradeOptions(source=Path(sys.argv[1]), destination=Path(sys.argv[2]), degradations=wanted)
-    for source, copies in Degrading(options).copies():
-        print(f"{source.name}: {sum(copy.row['status'] == 'ok' for copy in copies)} copies")
+    copies = Counter[str]()
+    for passes in (2, 3):
+        rows = afdcli.degrade(*sys.argv[1:3], qf=(60, 40, 20), passes=passes, shift=True, workers=os.cpu_count())
+        copies.update(row["source"] for row in rows if row["status"] == "ok")
+    for name, count in copies.items():
+        print(f"{name}: {count} copies")

@@ -12,7 +12,17 @@ from importlinter.cli import lint_imports
 import afdcli
 
 ROOT = Path(afdcli.__file__).parents[1]
-LIGHT = ("atomic", "cli.app", "cli.flags", "cli.shortcuts", "errors", "formats", "machines.hardware", "options")
+LIGHT = (
+    "atomic",
+    "cli.app",
+    "cli.flags",
+    "cli.shortcuts",
+    "errors",
+    "formats",
+    "library",
+    "machines.hardware",
+    "options",
+)
 """Rooms and files that every start of afd imports, `--help` too: the standard library and Typer must do for them."""
 WITHOUT_TORCH = (
     "commands.classify",

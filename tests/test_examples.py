@@ -1,14 +1,21 @@
-"""The scripts in examples/ run as they say, and the example photos get the labels that their table promises."""
+"""What is in examples/ and the README's Python run as they say; the example photos get the labels of their table."""
 
 import csv
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+NOTEBOOK = EXAMPLES / "notebook.ipynb"
+SNIPPETS = re.findall(
+    r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+)
 
 
 def run(folder, *arguments):
@@ -41,3 +48,36 @@ def test_the_example_photos_get_the_right_labels(tmp_path):
 )
 def test_each_script_does_its_job(script, arguments, shown, tmp_path):
     assert shown in run(tmp_path, str(EXAMPLES / script), str(EXAMPLES / "photos"), *arguments)
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"), list(enumerate(["red-panda.jpg lesser panda", "tiger cat", "jpeg-10/lemur.jpg"]))
+)
+def test_the_readmes_python_runs_as_it_stands(number, shown, tmp_path):
+    shutil.copytree(EXAMPLES / "photos", tmp_path / "photos")
+    (tmp_path / "cat.jpg").write_bytes((EXAMPLES / "photos" / "tabby-cat.png").read_bytes())
+    (tmp_path / "snippet.py").write_text(SNIPPETS[number])
+    assert shown in run(tmp_path, "snippet.py")
+
+
+def test_the_readme_has_no_python_that_is_not_run():
+    assert len(SNIPPETS) == 3
+
+
+def test_the_notebook_is_kept_without_outputs():
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_and_writes_nothing_beside_itself():
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    before = {path: path.stat().st_mtime_ns for path in EXAMPLES.rglob("*")}
+    book = nbformat.read(NOTEBOOK, as_version=4)
+    nbclient.NotebookClient(book, timeout=300, resources={"metadata": {"path": str(EXAMPLES)}}).execute()
+    shown = [output for cell in book.cells for output in cell.get("outputs", ())]
+    assert sum("image/png" in output.get("data", ()) for output in shown) == 2
+    assert "tiger cat" in "".join(output.get("text", "") for output in shown)
+    assert not [output for output in shown if output.get("name") == "stderr"]
+    assert {path: path.stat().st_mtime_ns for path in EXAMPLES.rglob("*")} == before

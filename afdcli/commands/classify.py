@@ -104,13 +104,10 @@ class Classification:
         check_may_write(
             files_of(options.output), PROGRAM, overwrite=options.overwrite, resume=options.resume, inputs=inputs
         )
-        self.sources = Sources(options.inputs)
+        self.sources = _find(options)
         """What is classified."""
         self.total = sum(1 for _ in self.sources)
         """Photos in all."""
-        if self.total == 0:
-            names = ", ".join("the list on standard input" if text == "-" else f"'{text}'" for text in options.inputs)
-            raise WrongUse(f"There is no image in {names}.")
         self.classifier = load_engine(options.model, options.weights)
         about = self.classifier.about
         self._options = options = replace(options, topk=min(options.topk, len(about.labels.names)))
@@ -178,7 +175,7 @@ class Classification:
             source for number, source in enumerate(self.sources) if number >= had or number // size in self.anew.batches
         )
         with closing(self._stamps) as stamps, self._file as file:
-            done = iter(self._classify(sources))
+            done = iter(_classify_anywhere(sources, self.classifier, self._options))
             for number, kept in enumerate(in_parts(file.kept(), size)):
                 if number not in self.anew.batches:
                     yield from kept
@@ -194,12 +191,40 @@ class Classification:
                 file.write(rows)
                 yield from rows
 
-    def _classify(self, sources: Iterator[Source]) -> Iterator[list[Prediction]]:
-        if self._options.cluster == "none":
-            return classify(sources, self.classifier, self._options)
-        load = partial(load_engine, self._options.model, self._options.weights)
-        run = partial(_classify_there, options=self._options)
-        return ray_map_parts(load, run, sources, self._options.model.batch_size)
+
+def rows_of(options: ClassifyOptions) -> Iterator[Row]:
+    """A row for every photo, in order, as `Classification` has them; nothing is written, whatever the output.
+
+    Photos and classifier are found at once, and read and asked as the rows are gone through.
+
+    Raises:
+        WrongUse: there are no photos.
+        BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
+    """
+    sources = _find(options)
+    classifier = load_engine(options.model, options.weights)
+    options = replace(options, topk=min(options.topk, len(classifier.about.labels.names)))
+    names = columns(options.topk, classifier.about)
+    batches = _classify_anywhere(iter(sources), classifier, options)
+    return (prediction.row(names) for batch in batches for prediction in batch)
+
+
+def _find(options: ClassifyOptions) -> Sources:
+    sources = Sources(options.inputs)
+    if next(iter(sources), None) is None:
+        names = ", ".join("the list on standard input" if text == "-" else f"'{text}'" for text in options.inputs)
+        raise WrongUse(f"There is no image in {names}.")
+    return sources
+
+
+def _classify_anywhere(
+    sources: Iterator[Source], classifier: Engine, options: ClassifyOptions
+) -> Iterator[list[Prediction]]:
+    """Predictions for `sources`, a batch at a time, made here or by the machines of a cluster."""
+    if options.cluster == "none":
+        return classify(sources, classifier, options)
+    load = partial(load_engine, options.model, options.weights)
+    return ray_map_parts(load, partial(_classify_there, options=options), sources, options.model.batch_size)
 
 
 def _classify_there(

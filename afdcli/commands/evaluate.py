@@ -63,10 +63,10 @@ that of their files. `codec` is `Degradation.kind`, `quality` that of the last p
 
 
 class Evaluation:
-    """One run: go through `photos`, then `write` the rows."""
+    """One run: go through `photos`, then `write` the rows, or only look at `rows`."""
 
-    def __init__(self, options: EvaluateOptions) -> None:
-        """Find the photos and their classes, and load the classifiers.
+    def __init__(self, options: EvaluateOptions, *, writes: bool = True) -> None:
+        """Find the photos and their classes, and load the classifiers; with `writes`, see that the output can be.
 
         Raises:
             WrongUse: there are no photos, or their folders fit no class, or they have no degraded copies.
@@ -74,12 +74,13 @@ class Evaluation:
             OutputRefused: the output cannot be written, or is not ours.
         """
         beside = [options.output.with_suffix(ending) for ending in (".md", ".png")] if options.compare else []
-        check_may_write(
-            [*files_of(options.output), *beside],
-            PROGRAM,
-            overwrite=options.overwrite,
-            inputs=(*options.weights, options.model.backbone_checkpoint),
-        )
+        if writes:
+            check_may_write(
+                [*files_of(options.output), *beside],
+                PROGRAM,
+                overwrite=options.overwrite,
+                inputs=(*options.weights, options.model.backbone_checkpoint),
+            )
         self._beside = beside
         self._options = options
         for degradation in _degradations(options):

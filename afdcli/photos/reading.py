@@ -113,10 +113,31 @@ def decode_rgb(data: bytes, options: ReadOptions, least: int | None = None) -> P
     except MemoryError:
         raise UnreadableImage("not enough memory to decode it") from None
     except Exception as error:  # Decoders raise nearly anything on hostile files, and none of it may end the batch.
-        # Pillow's own words are good, up to where they quote the file's bytes; Python's are for programmers.
-        words = " ".join(str(error).split()) if isinstance(error, OSError | SyntaxError) else ""
-        words = re.split(r""" ?\(?\w* ?b['"]""", words)[0].rstrip(" :(")
-        raise UnreadableImage(f"damaged image: {words or 'its contents make no sense'}") from error
+        raise UnreadableImage(_damage(error)) from error
+
+
+def photo_of(image: Image.Image, options: ReadOptions) -> Photo:
+    """The photo that somebody opened, or made, with Pillow; what becomes of its pixels is as for files.
+
+    It has a quality if `image` is a JPEG as it was opened: Pillow's copies and crops do not know of one.
+
+    Raises:
+        UnreadableImage: for whatever reason there is, in a few words for the user.
+    """
+    try:
+        with unhampered_pillow():
+            return _decode(image, options, None)
+    except UnreadableImage:
+        raise
+    except Exception as error:  # Pillow decodes only now what was opened, and that may be a hostile file.
+        raise UnreadableImage(_damage(error)) from error
+
+
+def _damage(error: Exception) -> str:
+    # Pillow's own words are good, up to where they quote the file's bytes; Python's are for programmers.
+    words = " ".join(str(error).split()) if isinstance(error, OSError | SyntaxError) else ""
+    words = re.split(r""" ?\(?\w* ?b['"]""", words)[0].rstrip(" :(")
+    return f"damaged image: {words or 'its contents make no sense'}"
 
 
 def _decode(image: Image.Image, options: ReadOptions, least: int | None) -> Photo:
