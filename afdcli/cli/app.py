@@ -60,15 +60,12 @@ def _run() -> Any:
     try:
         return app(standalone_mode=False)
     except OutputExists as found:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()) or not _confirm(f"{found.finding} Replace it?"):
+        from afdcli.results.naming import visible
+
+        at_terminal = sys.stdin.isatty() and sys.stderr.isatty()
+        if not (at_terminal and typer.confirm(visible(f"{found.finding} Replace it?"), err=True)):
             raise
         return app([sys.argv[1], "--overwrite", *sys.argv[2:]], standalone_mode=False)
-
-
-def _confirm(question: str) -> bool:
-    from afdcli.results.naming import visible
-
-    return typer.confirm(visible(question), err=True)
 
 
 @app.callback()
@@ -166,11 +163,7 @@ def degrade(
 
 
 @command(app, TrainOptions)
-def train(
-    given: Given[TrainOptions],
-    recipe: short.Recipe = "default",
-    quiet: short.Quiet = False,
-) -> int:
+def train(given: Given[TrainOptions], recipe: short.Recipe = "default", quiet: short.Quiet = False) -> int:
     options = given.options(short.named("--recipe", recipe, RECIPES))
 
     from afdcli.cli import progress, report

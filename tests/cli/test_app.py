@@ -21,6 +21,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from afdcli.cli import app
+from afdcli.commands import evaluate
+from afdcli.errors import WrongUse
 
 AFD = (sys.executable, "-m", "afdcli")
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -88,7 +90,7 @@ def rows_of(path):
 @pytest.mark.parametrize("command", [(), ("classify",), ("evaluate",), ("degrade",), ("train",), ("explain",)])
 def test_help_imports_nothing_heavy(command):
     code = (
-        "import sys\nfrom afdcli.cli import main\n"
+        "import sys\nfrom afdcli.cli.app import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
         "heavy = {'torch', 'timm', 'PIL', 'numpy', 'scipy', 'matplotlib', 'pyarrow', 'torchvision'}\n"
         "print(sorted(heavy & sys.modules.keys()))"
@@ -330,9 +332,14 @@ def test_lists_of_weights_may_have_spaces(afd, monkeypatch, tmp_path, weights, e
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x, y.pth").touch()
     asked = []
-    monkeypatch.setattr(app, "_evaluate", lambda options, quiet: asked.append(options) or 0)
+
+    def evaluation(options):
+        asked.append(options)
+        raise WrongUse("That is all.")
+
+    monkeypatch.setattr(evaluate, "Evaluation", evaluation)
     flags = ("--jpeg", "25, 18 ,7", "--passes", " 1, 2", "--level", "webp : 50, 20")
-    assert afd("evaluate", "photos", "--weights", weights, *flags)[0] == 0
+    assert afd("evaluate", "photos", "--weights", weights, *flags)[0] == 2
     assert asked[0].weights == expected
     assert asked[0].passes == (1, 2)
     assert [level.quality for level in asked[0].levels] == [25, 18, 7, 50, 20]
@@ -341,12 +348,12 @@ def test_lists_of_weights_may_have_spaces(afd, monkeypatch, tmp_path, weights, e
 @pytest.mark.parametrize(
     ("flag", "value", "reason"),
     [
-        ("--weights", "none,,auto", "--weights takes names with commas between them, not 'none,,auto'."),
-        ("--weights", "none,", "--weights takes names with commas"),
-        ("--weights", "none, none", "--weights takes each value once"),
-        ("--jpeg", "25,", "--jpeg takes whole numbers with commas between them, not '25,'."),
-        ("--passes", "1,,2", "--passes takes whole numbers"),
-        ("--jpeg", "25, 25", "take each value once"),
+        ("--weights", "none,,auto", "--weights takes values with commas between them, not 'none,,auto'."),
+        ("--weights", "none,", "--weights takes values with commas"),
+        ("--weights", "none, none", "--weights names 'none' twice"),
+        ("--jpeg", "25,", "--jpeg takes values with commas between them, not '25,'."),
+        ("--passes", "1,,2", "--passes takes values with commas"),
+        ("--jpeg", "25, 25", "take each quality of a codec once"),
         ("--level", "webp: ", "--level takes a codec and its qualities"),
     ],
 )
