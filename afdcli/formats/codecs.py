@@ -177,7 +177,7 @@ CODECS = {
 
 
 def scales() -> str:
-    """Each codec with its scale, as text for the user: `jpeg (1 to 100: JPEG's quality factor), avif (...), ...`."""
+    """Each codec with its scale, as one text for the user: `jpeg (1 to 100: JPEG's quality factor), avif (...)`."""
     return ", ".join(
         f"{name} ({codec.qualities[0]} to {codec.qualities[-1]}: {codec.help})" for name, codec in CODECS.items()
     )
