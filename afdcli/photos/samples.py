@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -20,8 +20,8 @@ from afdcli.errors import UnreadableImage
 from afdcli.formats import codecs
 from afdcli.options import Compression, Degradation, EvaluateOptions, ReadOptions, TrainOptions
 from afdcli.photos.reading import Preprocessing, decode_rgb, read_file, read_rgb
-from afdcli.photos.sources import Source
-from afdcli.results.stamps import UNKNOWN, stamp
+from afdcli.photos.sources import Source, Sources
+from afdcli.photos.stamping import UNKNOWN, stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,17 @@ def decode_only(source: Source, read: ReadOptions) -> None:
         read_rgb(source.path, read)
 
 
-def read_some(sources: Iterable[Source], most: int, read: ReadOptions, preprocessing: Preprocessing) -> list[Sample]:
-    """The first of `sources`, `most` at most, that can be read."""
+def read_some(sources: Sources, most: int, read: ReadOptions, preprocessing: Preprocessing) -> list[Sample]:
+    """The first of `sources`, `most` at most, that can be read.
+
+    Raises:
+        WrongUse: there is none.
+    """
     samples = (load_sample(source, read, preprocessing) for source in sources)
-    return list(islice((sample for sample in samples if not sample.error), most))
+    readable = list(islice((sample for sample in samples if not sample.error), most))
+    if not readable:
+        raise sources.unreadable()
+    return readable
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
+from afdcli.formats.rows import Row
 from afdcli.options import IMAGENET_C, Compression, Degradation, ReadOptions
 from afdcli.photos.reading import Preprocessing, read_rgb
 from afdcli.photos.samples import Level, MadeCopy
 from afdcli.photos.sources import Source, printable
 from afdcli.results.record import read_record
-from afdcli.results.rowfile import Row
 
 PROGRAM = "afd degrade"
 COLUMNS = {

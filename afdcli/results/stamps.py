@@ -6,33 +6,16 @@ with the photos as they are now. Rows without a line, of an older afd or after a
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import repeat
 from pathlib import Path
 
 from afdcli.errors import OutputRefused
-from afdcli.photos import remote
+from afdcli.photos.stamping import UNKNOWN
 from afdcli.results.record import STAMPS
 
-UNKNOWN = "-" * 16
-"""The stamp of what cannot be asked."""
 _LENGTH = len(UNKNOWN) + 1
-
-
-def stamp(path: str) -> str:
-    """16 characters that change when the photo at `path`, which may be a URI, is replaced: of its size and time."""
-    if remote.is_uri(path):
-        state = remote.state(path)
-    else:
-        try:
-            status = os.stat(path)
-        except (OSError, ValueError):  # the latter for names that no file can have
-            return UNKNOWN
-        state = f"{status.st_size} {status.st_mtime_ns}"
-    return hashlib.blake2b(state.encode(), digest_size=8).hexdigest() if state else UNKNOWN
 
 
 def stamps_path(path: Path) -> Path:

@@ -110,6 +110,10 @@ def test_statistics_have_a_point_for_each_photo_and_level(options, tmp_path):
     for angle in ("dct_angle", "feature_angle"):
         assert points[0][angle] < points[1][angle] and points[2][angle] < points[3][angle]
     figures.drift_statistics(points, options.output)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "empty.jpg").touch()
+    with pytest.raises(WrongUse, match=r"Not one photo of .*bad' can be read"):
+        list(drift_statistics(replace(options, photo=tmp_path / "bad"), levels))
     assert Image.open(options.output).size == (900, 750)
 
 
