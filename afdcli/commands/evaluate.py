@@ -24,7 +24,7 @@ from afdcli.options import Degradation, EvaluateOptions, degradations
 from afdcli.photos.labels import labels_of
 from afdcli.photos.samples import Case, Damaged, Level, damage
 from afdcli.photos.sources import Sources
-from afdcli.results.accuracy import COLUMNS, Measured, markdown, rows
+from afdcli.results.accuracy import COLUMNS, Measured, markdown, recovered_overall, rows
 from afdcli.results.copies import read_copies
 from afdcli.results.record import check_may_write, record
 from afdcli.results.rowfile import ResultFile, files_of
@@ -70,6 +70,7 @@ class Evaluation:
         self._known: list[int] = []
         self._sizes: list[np.ndarray] = []
         self._tops: dict[str, list[np.ndarray]] = {name: [] for name in self._classifiers}
+        self._probabilities: dict[str, list[np.ndarray]] = {name: [] for name in self._classifiers}
         self._seconds = dict.fromkeys(self._classifiers, 0.0)
 
     def photos(self) -> Iterator[Damaged]:
@@ -85,6 +86,7 @@ class Evaluation:
             for name, seconds in outcome.seconds.items():
                 self._seconds[name] += seconds
                 self._tops[name] += list(outcome.tops[name])
+                self._probabilities[name] += list(outcome.probabilities[name])
             readable = [one for one in outcome.batch if not one.error]
             self._sizes += [one.sizes for one in readable if one.sizes is not None]
             self._known += [-1 if one.case.label is None else one.case.label for one in readable]
@@ -117,8 +119,9 @@ class Evaluation:
 
         images = len(self._known) * (1 + len(self.levels))
         milliseconds = {name: 1000 * seconds / images for name, seconds in self._seconds.items()}
+        overall = recovered_overall(self._measured(), self._labels())
         with atomic.file(table) as fresh:
-            fresh.write_text(markdown(found, milliseconds), encoding="utf-8")
+            fresh.write_text(markdown(found, milliseconds, overall), encoding="utf-8")
         figures.accuracy_curves(found, picture)
 
     def rows(self) -> list[Row]:
@@ -130,15 +133,23 @@ class Evaluation:
         if not self._known:
             raise self.sources.unreadable()
         clean = Level("clean", None, 0, self._options.order if self._options.degraded is None else self.levels[0].order)
-        measured = [
-            Measured(
-                name, np.stack(tops), self._classifiers[name].added_parameters(), self._classifiers[name].added_macs()
-            )
-            for name, tops in self._tops.items()
-        ]
-        labels = np.array(self._known) if self.labelled else None
         sizes = np.stack(self._sizes).sum(axis=0)
-        return rows(self._about.backbone, [clean, *self.levels], sizes, labels, measured)
+        return rows(self._about.backbone, [clean, *self.levels], sizes, self._labels(), self._measured())
+
+    def _labels(self) -> np.ndarray | None:
+        return np.array(self._known) if self.labelled else None
+
+    def _measured(self) -> list[Measured]:
+        return [
+            Measured(
+                name,
+                np.stack(self._tops[name]),
+                np.stack(self._probabilities[name]),
+                classifier.added_parameters(),
+                classifier.added_macs(),
+            )
+            for name, classifier in self._classifiers.items()
+        ]
 
 
 @dataclass(frozen=True)
@@ -149,6 +160,8 @@ class Outcome:
     """Without pixels."""
     tops: dict[str, np.ndarray]
     """Of each classifier the most probable classes (photos, 1 + levels, TOP), of those photos that could be read."""
+    probabilities: dict[str, np.ndarray]
+    """What it gives (photos, 1 + levels, 2) the most probable class, and the right one; 0 where that is not known."""
     seconds: dict[str, float]
     """What each classifier took."""
 
@@ -173,17 +186,25 @@ def classify_damaged(
         room=(1 + len(levels)) * about.preprocessing.nbytes,
         crashed=partial(Damaged, error=CRASHED),
     )
-    most = min(TOP, len(about.labels.names))
+    # The likelihood of the right class needs all probabilities; they are there anyhow, and only have to be sorted.
+    classes = len(about.labels.names)
+    most = min(TOP, classes)
     for batch in in_parts(damaged, batch_size):
-        outcome = Outcome([replace(one, pixels=None) for one in batch], {}, {})
+        outcome = Outcome([replace(one, pixels=None) for one in batch], {}, {}, {})
         if readable := [one for one in batch if not one.error]:
             pixels = np.concatenate([one.pixels for one in readable if one.pixels is not None])
             qualities = np.concatenate([one.qualities for one in readable if one.qualities is not None])
+            known = np.array([-1 if one.case.label is None else one.case.label for one in readable])
+            count = most if (known < 0).all() else classes
+            shape = len(readable), 1 + len(levels), -1
             for name, classifier in classifiers.items():
                 begin = time.perf_counter()
-                index, *_ = classifier.predict_topk(pixels, most, qualities)
+                index, probability, _ = classifier.predict_topk(pixels, count, qualities)
                 outcome.seconds[name] = time.perf_counter() - begin
-                outcome.tops[name] = index.reshape(len(readable), 1 + len(levels), -1)
+                index, probability = index.reshape(shape), probability.reshape(shape)
+                right = np.where(index == known[:, None, None], probability, 0).sum(2)
+                outcome.tops[name] = index[:, :, :most].copy()
+                outcome.probabilities[name] = np.stack([probability[:, :, 0], right], 2)
         yield outcome
 
 

@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 
 from afdcli.formats.rows import Row
+from afdcli.options import IMAGENET_C
 from afdcli.photos.samples import Level
 from afdcli.results.naming import in_markdown, told_apart
-from afdcli.results.statistics import compare, percent, wilson
+from afdcli.results.statistics import (
+    calibration_error,
+    compare,
+    likelihood_loss,
+    percent,
+    recovered_intervals,
+    wilson,
+)
 
 COLUMNS = {
     "backbone": str,
@@ -32,13 +40,25 @@ COLUMNS = {
     "bytes_per_pixel": float,
     "parameters": int,
     "macs": int,
+    "recovered_low": float,
+    "recovered_high": float,
+    "nll": float,
+    "ece": float,
+    "ce": float,
 }
 """Accuracies in percent, with the 95 % Wilson interval. `difference` is that in top-1 from the first of the weights, in
 points; `p_value` that of McNemar's exact test, two-sided, on the same images; `recovered` the share of what the first
 of the weights loses at this level that these win back, in percent. `agreement` is the share of images that get the same
 top-1 as their undamaged original by the same classifier: it needs no labels. Of undamaged photos, `bytes_per_pixel` is
 that of their files. `codec` is `Degradation.kind`, `quality` that of the last pass. `parameters` and `macs`
-(multiply-adds for one image) are what the weights add to the backbone."""
+(multiply-adds for one image) are what the weights add to the backbone. `recovered_low` and `recovered_high` are the
+95 % interval of `recovered`, by a paired bootstrap over photos; none where too little is lost. `nll` is the negative
+log-likelihood of the right class, in nats; `ece` the expected calibration error of top-1 in 15 bins, in percent; `ce`
+the error over AlexNet's, in percent, see `ALEXNET`."""
+ALEXNET = 60.65
+"""AlexNet's top-1 error, in percent, over the severities of ImageNet-C's JPEG (Hendrycks, Dietterich, ICLR 2019). The
+corruption error is the mean of `ce` over their five qualities, `IMAGENET_C`; other levels have none."""
+_IMAGENET_C = [Level("jpeg", level.quality, 1, "crop-first") for level in IMAGENET_C]
 
 
 @dataclass(frozen=True)
@@ -49,6 +69,8 @@ class Measured:
     """What `--weights` calls it."""
     classes: np.ndarray
     """(photos, levels, k) the most probable classes, most probable first; the undamaged photos are the first level."""
+    probabilities: np.ndarray
+    """(photos, levels, 2) what it gave the most probable class, and the right one, each in [0, 1]."""
     parameters: int
     """How many numbers the weights add to the backbone."""
     macs: int
@@ -69,6 +91,7 @@ def rows(
     """
     found: list[Row] = []
     for one in measured:
+        intervals = _recovered(one, measured[0], labels)
         for number, level in enumerate(levels):
             seen = one.classes[:, number]
             row: dict[str, Any] = {
@@ -84,6 +107,10 @@ def rows(
             }
             if labels is not None:
                 row |= _accuracies(one, measured[0], number, labels)
+                if level in _IMAGENET_C:
+                    row["ce"] = percent((100 - 100 * np.mean(seen[:, 0] == labels)) / ALEXNET)
+            if intervals is not None and row["recovered"] is not None:
+                row["recovered_low"], row["recovered_high"] = map(_bound, intervals[number - 1])
             found.append(row)
     return found
 
@@ -98,6 +125,8 @@ def _accuracies(one: Measured, first: Measured, number: int, labels: np.ndarray)
         "top1_low": percent(low),
         "top1_high": percent(high),
         "top5": percent(np.mean((seen == labels[:, None]).any(axis=1))),
+        "nll": round(likelihood_loss(one.probabilities[:, number, 1]), 4),
+        "ece": percent(calibration_error(one.probabilities[:, number, 0], right)),
     }
     if one is not first:
         firsts = first.classes[:, [number, 0], 0] == labels[:, None]
@@ -105,12 +134,40 @@ def _accuracies(one: Measured, first: Measured, number: int, labels: np.ndarray)
     return found
 
 
-def markdown(rows: Sequence[Row], milliseconds: Mapping[str, float]) -> str:
+def recovered_overall(measured: Sequence[Measured], labels: np.ndarray | None) -> dict[str, tuple[float, float]]:
+    """The 95 % interval, in percent, of what each of `measured` recovers over all levels, by its `weights`.
+
+    `labels` (photos,) are the classes, None if they are not known. Missing is the first of `measured`, and what has no
+    bound.
+    """
+    intervals = {one.weights: _recovered(one, measured[0], labels) for one in measured}
+    bounds = {name: found[-1] for name, found in intervals.items() if found is not None}
+    return {
+        name: (percent(low), percent(high)) for name, (low, high) in bounds.items() if np.isfinite([low, high]).all()
+    }
+
+
+def _recovered(one: Measured, first: Measured, labels: np.ndarray | None) -> np.ndarray | None:
+    """`recovered_intervals` of `one` over `first`; None where there is nothing to compare."""
+    if labels is None or one is first or one.classes.shape[1] < 2:
+        return None
+    right, firsts = (measured.classes[:, :, 0] == labels[:, None] for measured in (one, first))
+    return recovered_intervals(right[:, 1:], firsts[:, 1:], firsts[:, 0])
+
+
+def _bound(share: float) -> float | None:
+    return percent(share) if np.isfinite(share) else None
+
+
+def markdown(
+    rows: Sequence[Row], milliseconds: Mapping[str, float], overall: Mapping[str, tuple[float, float]] | None = None
+) -> str:
     """The rows as a table for a paper: a line a level, a column for each of the weights, the means, and what they cost.
 
     Without labels it is of agreement. With them, top-1 has its interval, an asterisk where it differs from the first of
-    the weights with p < 0.05, and below the means is the share of the loss recovered. `milliseconds` an image are those
-    of backbone and module, for each of the weights.
+    the weights with p < 0.05, and below the means is the share of the loss recovered, with its interval where
+    `overall`, see `recovered_overall`, has it. `milliseconds` an image are those of backbone and module, for each of
+    the weights.
     """
     names = list(dict.fromkeys(row["weights"] for row in rows))
     by_name = {name: [row for row in rows if row["weights"] == name] for name in names}
@@ -131,7 +188,10 @@ def markdown(rows: Sequence[Row], milliseconds: Mapping[str, float]) -> str:
         lines.append(["mean of the damaged", *(f"{means[name]:.1f}" for name in names)])
     if means and labelled:
         before, cost = means[names[0]], rows[0]["top1"] - means[names[0]]
-        shares = [f"{100 * (means[name] - before) / cost:.1f} %" if cost > 0 else "" for name in names[1:]]
+        shares = [
+            f"{100 * (means[name] - before) / cost:.1f} %{_interval((overall or {}).get(name))}" if cost > 0 else ""
+            for name in names[1:]
+        ]
         lines.append(["recovered", "", *shares])
     for title, column in (("parameters added", "parameters"), ("multiply-adds added", "macs")):
         lines.append([title, *(f"{by_name[name][0][column]:,}" for name in names)])
@@ -139,6 +199,10 @@ def markdown(rows: Sequence[Row], milliseconds: Mapping[str, float]) -> str:
     lines.insert(1, ["---"] * len(lines[0]))
     head = f"{in_markdown(rows[0]['backbone'])}, {rows[0]['images']:,} photos, {rows[0]['order']}.\n\n"
     return head + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _interval(bounds: tuple[float, float] | None) -> str:
+    return f" ({bounds[0]:.1f} - {bounds[1]:.1f})" if bounds else ""
 
 
 def _cell(row: Row) -> str:

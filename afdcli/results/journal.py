@@ -66,7 +66,7 @@ class Journal:
         self._cut()
 
     def records(self, begin: int | None = None, path: Path | None = None) -> Iterator[bytes]:
-        """The complete rows as bytes, from the byte `begin` on or else the first; of a copy at `path`, if that is given."""
+        """The complete rows as bytes, from the byte `begin` on or else the first; of a copy at `path`, if given."""
         with (path or self.path).open("rb") as file:
             file.seek(len(self.head) if begin is None else begin)
             yield from self._lines.split(file)
