@@ -238,10 +238,7 @@ def explain(
     from afdcli.results.naming import visible
 
     if options.statistics:
-        points = list(explain.drift_statistics(options, IMAGENET_C))
-        if not points:
-            raise WrongUse(f"There is no photo that can be read in '{options.photo}'.")
-        figures.drift_statistics(points, options.output)
+        figures.drift_statistics(list(explain.drift_statistics(options, IMAGENET_C)), options.output)
     else:
         figures.explanation(explain.explain(options), options.output)
     report.out.print(f"The picture is {visible(str(options.output))}.", markup=False)

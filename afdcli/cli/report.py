@@ -17,10 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from afdcli.errors import AfdError
+from afdcli.formats.rows import Row
 from afdcli.options import ClassifyOptions, DegradeOptions
 from afdcli.photos.sources import Sources
 from afdcli.results.naming import visible
-from afdcli.results.rowfile import Row
 
 if TYPE_CHECKING:
     from afdcli.commands.bench import Rate

@@ -12,7 +12,6 @@ import numpy as np
 
 from afdcli.commands.classify import classify
 from afdcli.engines.loading import compiling_engines, load_engine
-from afdcli.errors import WrongUse
 from afdcli.machines.processes import ordered_map, threaded_map
 from afdcli.models.classifier import load_classifier
 from afdcli.options import BenchOptions, ClassifyOptions
@@ -44,16 +43,15 @@ def bench(options: BenchOptions) -> Iterator[Rate]:
         WrongUse: there are no photos, or none can be read.
         BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_engine`.
     """
-    sources = list(Sources(options.photos))
+    found = Sources(options.photos)
+    sources = list(found)
     engines = {
         (name, weights): load_engine(replace(options.model, engine=name), weights)
         for name in _engine_names(options)
         for weights in dict.fromkeys(("none", options.weights))
     }
     preprocessing = next(iter(engines.values())).about.preprocessing
-    samples = read_some(sources, options.model.batch_size, options.read, preprocessing)
-    if not samples:
-        raise WrongUse(f"None of {', '.join(options.photos)} is a photo that can be read.")
+    samples = read_some(found, options.model.batch_size, options.read, preprocessing)
     batch = np.stack([sample.pixels for sample in samples if sample.pixels is not None])
     read: dict[str, Callable[[Source], object]] = {
         "decode": partial(decode_only, read=options.read),

@@ -7,74 +7,27 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
 from afdcli.engines.engine import Engine
 from afdcli.engines.loading import load_engine
-from afdcli.errors import OutputRefused, WrongUse
+from afdcli.errors import OutputRefused
+from afdcli.formats.rows import Row
 from afdcli.machines.cluster import ray_map_parts
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map, threaded_map
-from afdcli.models.description import Description
 from afdcli.options import ClassifyOptions
 from afdcli.photos.samples import Sample, load_sample
 from afdcli.photos.sources import Source, Sources, printable
 from afdcli.photos.stamp import UNKNOWN, stamp
+from afdcli.results.predictions import Prediction, columns
 from afdcli.results.record import check_may_write, record
-from afdcli.results.rowfile import ResultFile, Row, files_of
+from afdcli.results.rowfile import ResultFile, files_of
 from afdcli.results.stamps import Stamps
 
 PROGRAM = "afd classify"
 ASKED_AT_ONCE = 16
 """Photos whose size and time are asked for at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What became of one source."""
-
-    sample: Sample
-    """What was read, without the pixels."""
-    classes: tuple[tuple[str, int, float], ...] = ()
-    """(label, index, probability), most probable first; empty where the source could not be read."""
-    drift: float | None = None
-    """The mean of the drift map, see `Description`, where there is a de-drifting module."""
-
-    def row(self, columns: Iterable[str]) -> dict[str, Any]:
-        """The values for `columns`, None where there is none."""
-        sample = self.sample
-        values: dict[str, Any] = {
-            "path": printable(sample.source.name),
-            "status": "error" if sample.error else "ok",
-            "error": printable(sample.error) or None,
-            "format": sample.format,
-            "width": sample.width,
-            "height": sample.height,
-            "quality": sample.quality,
-            "quality_exact": sample.quality_exact,
-            "quality_source": None if sample.error else "estimated" if sample.quality is None else "tables",
-            "drift": self.drift,
-        }
-        for rank, (label, index, probability) in enumerate(self.classes, start=1):
-            values |= {f"label_{rank}": label, f"index_{rank}": index, f"prob_{rank}": probability}
-        return {name: values.get(name) for name in columns}
-
-
-def columns(topk: int, about: Description) -> dict[str, type]:
-    """The columns of the result, in order, with their types; what only some classifiers give among them."""
-    facts: dict[str, type] = {"path": str, "status": str, "error": str, "format": str, "width": int, "height": int}
-    ranks = {
-        f"{name}_{rank}": kind
-        for rank in range(1, topk + 1)
-        for name, kind in (("label", str), ("index", int), ("prob", float))
-    }
-    facts |= {"quality": int, "quality_exact": bool}
-    if about.uses_quality:
-        facts["quality_source"] = str
-    if about.estimates_drift:
-        facts["drift"] = float
-    return facts | ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +57,7 @@ class Classification:
         check_may_write(
             files_of(options.output), PROGRAM, overwrite=options.overwrite, resume=options.resume, inputs=inputs
         )
-        self.sources = _find(options)
+        self.sources = Sources(options.inputs)
         """What is classified."""
         self.total = sum(1 for _ in self.sources)
         """Photos in all."""
@@ -121,7 +74,7 @@ class Classification:
             "fast_decode": options.fast_decode,
             **asdict(options.read),
         }
-        self._columns = columns(options.topk, about)
+        self._columns = columns(options.topk, uses_quality=about.uses_quality, estimates_drift=about.estimates_drift)
         self._file = ResultFile(
             options.output,
             self._columns,
@@ -133,8 +86,13 @@ class Classification:
         size, stay = options.model.batch_size, self._file.rows
         if stay < self.total:  # Whole batches only: what went through the network together does so again.
             stay -= stay % size
-        self.anew = self._compare(stay)
-        """What of an earlier run is done again."""
+        try:
+            self.anew = self._compare(stay)
+            """What of an earlier run is done again."""
+        except BaseException:  # Ctrl-C too: asking for the photos may take a while.
+            self._stamps.close()
+            self._file.leave()
+            raise
         if stay < self._file.rows:
             self._file.keep(stay)
             self._stamps.keep(stay)
@@ -201,20 +159,13 @@ def rows_of(options: ClassifyOptions) -> Iterator[Row]:
         WrongUse: there are no photos.
         BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
     """
-    sources = _find(options)
+    sources = Sources(options.inputs)
     classifier = load_engine(options.model, options.weights)
     options = replace(options, topk=min(options.topk, len(classifier.about.labels.names)))
-    names = columns(options.topk, classifier.about)
+    about = classifier.about
+    names = columns(options.topk, uses_quality=about.uses_quality, estimates_drift=about.estimates_drift)
     batches = _classify_anywhere(iter(sources), classifier, options)
     return (prediction.row(names) for batch in batches for prediction in batch)
-
-
-def _find(options: ClassifyOptions) -> Sources:
-    sources = Sources(options.inputs)
-    if next(iter(sources), None) is None:
-        names = ", ".join("the list on standard input" if text == "-" else f"'{text}'" for text in options.inputs)
-        raise WrongUse(f"There is no image in {names}.")
-    return sources
 
 
 def _classify_anywhere(

@@ -17,8 +17,9 @@ from typing import Any
 
 from PIL import Image
 
-from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
+from afdcli.errors import OutputRefused, UnreadableImage
 from afdcli.formats import codecs
+from afdcli.formats.rows import Row
 from afdcli.machines.cluster import ray_ordered_map
 from afdcli.machines.processes import CRASHED, ordered_map
 from afdcli.options import Degradation, DegradeOptions
@@ -30,7 +31,7 @@ from afdcli.photos.sources import Source, Sources, printable
 from afdcli.results.copies import COLUMNS, PARTIAL, PROGRAM, Places, folds_names, relative, write
 from afdcli.results.overlap import Among, Inside, check_apart, check_own, folder_of, manifest_of, origin
 from afdcli.results.record import record
-from afdcli.results.rowfile import ResultFile, Row
+from afdcli.results.rowfile import ResultFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,6 @@ class Degrading:
                 )
         for degradation in options.degradations:
             check_own(options, degradation, self._origin)
-        if self.total == 0:
-            raise WrongUse(f"There is no image in '{options.source}'.")
 
     def _inside(self) -> Inside:
         return Inside([folder_of(self._options, one) for one in self._options.degradations])

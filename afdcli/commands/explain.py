@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -18,32 +17,11 @@ from afdcli.options import Compression, ExplainOptions
 from afdcli.photos import damage
 from afdcli.photos.reading import read_rgb
 from afdcli.photos.sources import Sources
+from afdcli.results.figures import Explanation
 from afdcli.results.record import check_may_write
 
 PROGRAM = "afd explain"
 TOP = 5
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """One photo as the network sees it, and what happens to it at the tap."""
-
-    title: str
-    """What is explained: the photo, or how it was compressed."""
-    photo: np.ndarray
-    """(H, W, 3) uint8."""
-    compressed: np.ndarray | None
-    """The same, compressed as asked; None if it was not asked for."""
-    drift: np.ndarray
-    """(h, w) the drift map, see `Description`, of the compressed photo if there is one."""
-    in_degrees: bool
-    """Whether that is an estimate of `before`."""
-    before: np.ndarray | None
-    """(h, w) degrees between the features of the compressed photo and of the photo itself."""
-    after: np.ndarray | None
-    """The same with the module."""
-    tops: dict[str, list[tuple[str, float]]]
-    """Title -> the classes, (label, probability), most probable first."""
 
 
 def explain(options: ExplainOptions) -> Explanation:
@@ -95,22 +73,26 @@ def explain(options: ExplainOptions) -> Explanation:
 
 
 def drift_statistics(options: ExplainOptions, levels: Sequence[Compression]) -> Iterator[dict[str, float]]:
-    """For each photo below `options.photo` and each level, compressed as the network sees it: its `quality`, and the
-    mean angles in degrees between it and the original, of the DCT coefficients of their blocks and of their features at
-    the tap (AFD, figure 4). Photos that cannot be read or compressed are passed over.
+    """How far compression turns the photos below `options.photo`, at each of `levels` (AFD, figure 4).
+
+    For each photo and level, compressed as the network sees it, this yields its `quality`, and the mean angles in
+    degrees between it and the original: `dct_angle` of the DCT coefficients of their blocks, and `feature_angle` of
+    their features at the tap. Photos that cannot be read or compressed are passed over.
 
     Raises:
-        WrongUse: there is no module for the backbone, which says where the tap is.
+        WrongUse: there is no module for the backbone, which says where the tap is; or not one photo can be read.
         OutputRefused: the output cannot be written, or must not be replaced.
     """
     _check_output(options)
     classifier, dct = _load(options), BlockDCT()
-    for source in Sources([str(options.photo)]):
+    sources, seen = Sources([str(options.photo)]), 0
+    for source in sources:
         try:
             photo = classifier.backbone.preprocessing(read_rgb(source.path, options.read).image)
             damaged = [damage.decode(damage.encode(photo, level)) for level in levels]
         except UnreadableImage:
             continue
+        seen += 1
         with torch.inference_mode():
             images = classifier.to_tensor(np.stack([np.asarray(view) for view in (photo, *damaged)]))
             features, coefficients = classifier.features(images), dct.to(images.device)(images)
@@ -121,6 +103,8 @@ def drift_statistics(options: ExplainOptions, levels: Sequence[Compression]) -> 
                 "dct_angle": float(feature_angle(coefficients[one], coefficients[:1]).mean()),
                 "feature_angle": float(feature_angle(features[one], features[:1]).mean()),
             }
+    if not seen:
+        raise sources.unreadable()
 
 
 def _load(options: ExplainOptions) -> DedriftedClassifier:

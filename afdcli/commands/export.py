@@ -61,8 +61,6 @@ def export(options: ExportOptions) -> Exported:
     if classifier.module is not None and not classifier.module.compilable:
         raise WrongUse(f"'{options.weights}' is a network from elsewhere, and cannot be exported with the classifier.")
     photos = read_some(Sources(options.photos), PHOTOS, options.read, classifier.backbone.preprocessing)
-    if not photos:
-        raise WrongUse(f"None of {', '.join(options.photos)} is a photo that can be read.")
     with atomic.files(options.output.parent) as scratch:
         fresh = scratch / options.output.name
         format_.save(classifier.graph(), fresh)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from afdcli.errors import BadCheckpoint, WrongUse
+from afdcli.errors import BadCheckpoint
 from afdcli.models.backbones import load_backbone
 from afdcli.models.checkpoint import load_checkpoint, save_checkpoint
 from afdcli.models.classifier import DedriftedClassifier, with_module
@@ -55,8 +55,6 @@ def fuse(options: FuseOptions) -> Fused:
     module, folded = checkpoint.module, checkpoint.module.folded().eval()
     after_folding = DedriftedClassifier(classifier.backbone, folded, checkpoint.tap)
     photos = read_some(Sources(options.photos), PHOTOS, options.read, backbone.preprocessing)
-    if not photos:
-        raise WrongUse(f"None of {', '.join(options.photos)} is a photo that can be read.")
     difference = largest = 0.0
     with torch.inference_mode():
         for photo in photos:

@@ -34,8 +34,13 @@ def divergence(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def feature_angle(features: Tensor, target: Tensor) -> Tensor:
-    """Degrees (B, h, w) between `features` and `target`, each (B, C, h, w), place by place (AFD, figure 2)."""
+    """Degrees (B, h, w) between `features` and `target`, each (B, C, h, w), place by place."""
     return F.cosine_similarity(features, target, dim=1).clamp(-1, 1).acos().rad2deg()
+
+
+def whole_angle(features: Tensor, target: Tensor) -> Tensor:
+    """Degrees (B,) between `features` and `target`, each (B, C, h, w) and taken as one long vector (AFD, figure 2)."""
+    return feature_angle(features.flatten(1), target.flatten(1))
 
 
 def angle_error(estimated: Tensor, features: Tensor, target: Tensor) -> Tensor:

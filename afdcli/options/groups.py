@@ -12,6 +12,7 @@ from typing import Annotated
 from annotated_doc import Doc
 
 from afdcli.formats.exports import EXPORTS
+from afdcli.formats.rows import FORMATS
 from afdcli.options.damage import SHIFT
 from afdcli.options.fields import Options
 from afdcli.options.rules import AtLeast, Completes, OneOf, Panel, SameRows, Shown
@@ -24,7 +25,7 @@ ESTIMATORS = ("angle", "paper")
 """How the drift may be estimated, see `methods.drift`."""
 TAPS = ("stem", "stage1", "stage2")
 """Where a backbone can be cut, see `models.taps`."""
-RESULT_ENDINGS = (".csv", ".jsonl", ".parquet")
+RESULT_ENDINGS = tuple(FORMATS)
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 MAX_PIXELS = 250_000_000
 """Larger than any phone's photo (200 megapixels). To read one of so many takes 2.3 GB at most beside the file, for its

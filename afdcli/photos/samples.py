@@ -6,7 +6,6 @@ Nothing here imports torch, nor may it: every worker would pay for that with sec
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -19,7 +18,7 @@ from afdcli.options import Compression, Degradation, ReadOptions, TrainOptions
 from afdcli.photos import damage
 from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import read_rgb
-from afdcli.photos.sources import Source
+from afdcli.photos.sources import Source, Sources
 from afdcli.photos.stamp import UNKNOWN, stamp
 
 
@@ -65,10 +64,17 @@ def decode_only(source: Source, read: ReadOptions) -> None:
         read_rgb(source.path, read)
 
 
-def read_some(sources: Iterable[Source], most: int, read: ReadOptions, preprocessing: Preprocessing) -> list[Sample]:
-    """The first of `sources`, `most` at most, that can be read."""
+def read_some(sources: Sources, most: int, read: ReadOptions, preprocessing: Preprocessing) -> list[Sample]:
+    """The first of `sources`, `most` at most, that can be read.
+
+    Raises:
+        WrongUse: there is none.
+    """
     samples = (load_sample(source, read, preprocessing) for source in sources)
-    return list(islice((sample for sample in samples if not sample.error), most))
+    readable = list(islice((sample for sample in samples if not sample.error), most))
+    if not readable:
+        raise sources.unreadable()
+    return readable
 
 
 @dataclass(frozen=True, slots=True)

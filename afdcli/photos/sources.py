@@ -56,6 +56,8 @@ class Sources:
         Raises:
             WrongUse: an argument that does not exist, or a pattern that matches nothing.
         """
+        self.inputs = ", ".join("the list on standard input" if text == "-" else f"'{text}'" for text in inputs)
+        """The inputs as a sentence has them."""
         self.paths: list[str] = []
         """The folders, files and URIs as given, patterns matched and lists read."""
         self.passed_over = 0
@@ -69,7 +71,18 @@ class Sources:
         self._alone = len(inputs) == 1 and self.paths == [*inputs]  # It is no pattern and no list.
 
     def __iter__(self) -> Iterator[Source]:
-        """Search anew. Memory is that of one folder, and a little for each folder, link, and photo named one by one."""
+        """Search anew. Memory is that of one folder, and a little for each folder, link, and photo named one by one.
+
+        Raises:
+            WrongUse: at the end, if nothing was there.
+        """
+        source = None
+        for source in self._search():
+            yield source
+        if source is None:
+            raise WrongUse(f"There is no image in {printable(self.inputs)}.")
+
+    def _search(self) -> Iterator[Source]:
         search = _Search()
         for given in self.paths:
             path, name = local_path(given), given
@@ -82,6 +95,12 @@ class Sources:
                 yield from search.file(Source(path, name))
         self.passed_over = self._passed_by_patterns + search.passed_over
         self.repeated = search.repeated
+
+    def unreadable(self) -> WrongUse:
+        """What to raise where not one of them can be read, or used."""
+        return WrongUse(
+            f"Not one photo of {printable(self.inputs)} can be read. Look at the reasons with: afd classify"
+        )
 
     def left_out(self) -> dict[str, int]:
         """What gave no row, for the record of a result."""

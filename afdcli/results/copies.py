@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
+from afdcli.formats.rows import Row
 from afdcli.options import IMAGENET_C, Compression, Degradation, ReadOptions
 from afdcli.photos.damage import Level, MadeCopy
 from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import read_rgb
 from afdcli.photos.sources import Source, printable
 from afdcli.results.record import read_record
-from afdcli.results.rowfile import Row
 
 PROGRAM = "afd degrade"
 COLUMNS = {

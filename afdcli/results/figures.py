@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import matplotlib
 import numpy as np
@@ -15,15 +16,34 @@ from matplotlib.figure import Figure, SubFigure
 
 from afdcli import atomic
 from afdcli.formats.marks import PNG_KEY
+from afdcli.formats.rows import Row
 from afdcli.results.naming import told_apart, visible
-from afdcli.results.rowfile import Row
-
-if TYPE_CHECKING:
-    from afdcli.commands.explain import Explanation
 
 RIGHT_ANGLE = 90.0
 SMOOTHING = 50
 """A curve of many steps has about so many points, each the mean of the steps around it."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One photo as the network sees it, and what happens to it at the tap."""
+
+    title: str
+    """What is explained: the photo, or how it was compressed."""
+    photo: np.ndarray
+    """(H, W, 3) uint8."""
+    compressed: np.ndarray | None
+    """The same, compressed as asked; None if it was not asked for."""
+    drift: np.ndarray
+    """(h, w) the drift map, see `Description`, of the compressed photo if there is one."""
+    in_degrees: bool
+    """Whether that is an estimate of `before`."""
+    before: np.ndarray | None
+    """(h, w) degrees between the features of the compressed photo and of the photo itself."""
+    after: np.ndarray | None
+    """The same with the module."""
+    tops: dict[str, list[tuple[str, float]]]
+    """Title -> the classes, (label, probability), most probable first."""
 
 
 @contextmanager

@@ -24,10 +24,10 @@ from afdcli import atomic
 from afdcli.errors import OutputExists, OutputRefused
 from afdcli.formats import codecs
 from afdcli.formats.marks import read_mark
+from afdcli.formats.rows import FORMATS
 from afdcli.options.fields import Options, flat
 
-ROWS = (".csv", ".jsonl", ".parquet")
-"""How files end that have a record beside them."""
+DRAWS_BESIDE_ITS_LOG = "afd train"
 PARTIAL = ".partial"
 """What is added to the name of a Parquet file for the rows that gather beside it."""
 STAMPS, CHANGES = ".stamps", ".changes"
@@ -161,14 +161,28 @@ def _maker(path: Path, resume: bool) -> str | None:
     if ending in (PARTIAL, STAMPS, CHANGES):
         found = read_record(path.with_suffix(""))
         return None if found is None else str(found["program"])
-    if ending in ROWS:
+    if ending in FORMATS:
         found = read_record(path)
         if found is not None and (resume or "files" not in found):  # Those of before there were lists have none.
             return str(found["program"])
         return _listed(path, found)
     if ending == ".md":
         return _listed(path, read_record(path.with_suffix(".csv")))
-    return read_mark(path)
+    mark = read_mark(path)
+    if ending == ".png" and (mark is None or mark.startswith("Matplotlib")):
+        return _drew_without_mark(path, resume)
+    return mark
+
+
+def _drew_without_mark(path: Path, resume: bool) -> str | None:
+    """Who drew a picture that says nothing of afd: afd train did before there were marks, beside its log.
+
+    A log that says so is of before as well, or of a run that went on from there and is gone on with again.
+    """
+    log = read_record(path.with_suffix(".csv"))
+    if log is None or log["program"] != DRAWS_BESIDE_ITS_LOG or not (resume or "files" not in log):
+        return None
+    return DRAWS_BESIDE_ITS_LOG
 
 
 def _listed(path: Path, found: dict[str, Any] | None) -> str | None:

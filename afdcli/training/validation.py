@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from afdcli.errors import UnreadableImage, WrongUse
-from afdcli.methods.distances import divergence
+from afdcli.methods.distances import divergence, whole_angle
 from afdcli.models.classifier import DedriftedClassifier
 from afdcli.options import IMAGENET_C, ReadOptions
 from afdcli.photos import damage
@@ -85,8 +84,8 @@ def validate(
         totals["agreement"].append(100 * float(same[1:].float().mean()))
         totals["agreement_without"].append(100 * float((plain.argmax(1) == plain[0].argmax())[1:].float().mean()))
         totals["clean"].append(100 * float(same[0]))
-        totals["angle"].append(_angle(with_module.features[1:], without.features[:1]))
-        totals["angle_without"].append(_angle(without.features[1:], without.features[:1]))
+        totals["angle"].append(float(whole_angle(with_module.features[1:], without.features[:1]).mean()))
+        totals["angle_without"].append(float(whole_angle(without.features[1:], without.features[:1]).mean()))
         totals["divergence"].append(float(divergence(logits, plain[:1].expand_as(logits))))
         totals["divergence_without"].append(float(divergence(plain, plain[:1].expand_as(plain))))
     return {name: float(np.mean(values)) for name, values in totals.items()} if totals["clean"] else None
@@ -103,9 +102,3 @@ def _views(path: str, teacher: DedriftedClassifier, read: ReadOptions) -> Tensor
     except UnreadableImage:
         return None
     return teacher.to_tensor(np.stack([np.asarray(image) for image in (crop, *damaged)]))
-
-
-def _angle(features: Tensor, target: Tensor) -> float:
-    """Mean angle in degrees between the features of images, each flattened (paper, Figure 2)."""
-    cosine = F.cosine_similarity(features.flatten(1), target.flatten(1))
-    return float(cosine.clamp(-1, 1).acos().rad2deg().mean())

@@ -15,11 +15,12 @@ from safetensors.torch import save_file
 from timm.data import create_transform, resolve_data_config
 
 from afdcli.commands import classify as command
-from afdcli.commands.classify import Classification, classify, columns
+from afdcli.commands.classify import Classification, classify
 from afdcli.errors import OutputRefused, WrongUse
 from afdcli.models.classifier import load_classifier
 from afdcli.options import ClassifyOptions, ModelOptions, ReadOptions
 from afdcli.photos.sources import Sources
+from afdcli.results.predictions import columns
 
 torch.set_num_threads(1)  # Threads that wait for a busy processor make small networks many times slower.
 BAD = {
@@ -79,11 +80,16 @@ def options(inputs, output, batch_size=32, **others):
     )
 
 
+def columns_of(topk, classifier):
+    about = classifier.about
+    return columns(topk, uses_quality=about.uses_quality, estimates_drift=about.estimates_drift)
+
+
 def predict(classifier, inputs, batch_size=32, **others):
     """Rows, without any file being written."""
     asked = options(inputs, "unused.csv", batch_size, **others)
     batches = classify(Sources(asked.inputs), classifier, asked)
-    names = columns(asked.topk, classifier.about)
+    names = columns_of(asked.topk, classifier)
     return [prediction.row(names) for batch in batches for prediction in batch]
 
 
@@ -136,8 +142,8 @@ def test_a_batch_of_bad_files_only_is_fine(classifier, mixed):
 
 def test_rows_have_the_columns_and_types_announced(tiny, mixed):
     for row in predict(tiny, mixed, topk=2):
-        assert list(row) == list(columns(2, tiny.about))
-        assert all(value is None or type(value) is columns(2, tiny.about)[name] for name, value in row.items())
+        assert list(row) == list(columns_of(2, tiny))
+        assert all(value is None or type(value) is columns_of(2, tiny)[name] for name, value in row.items())
 
 
 def test_the_facts_of_a_file_are_in_its_row(tiny, mixed):
@@ -197,7 +203,7 @@ def test_topk_beyond_the_number_of_classes_gives_all_classes(tiny, tmp_path, mix
         workers=0,
     )
     rows = list(Classification(asked).rows())
-    assert list(rows[0]) == list(columns(3, tiny.about))
+    assert list(rows[0]) == list(columns_of(3, tiny))
     assert {rows[0][f"label_{rank}"] for rank in (1, 2, 3)} == {"ant", "bee", "cat"}
     assert [json.loads(line) for line in asked.output.read_text().splitlines()] == rows
 

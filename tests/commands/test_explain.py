@@ -57,7 +57,7 @@ def test_an_estimate_in_degrees_is_drawn_with_its_correlation_to_the_truth(optio
     torch.manual_seed(0)
     module = AFDModule(replace(checkpoint.module.config, estimator="angle"))
     save_checkpoint(replace(checkpoint, module=module), tmp_path / "angle.safetensors")
-    options = replace(options, weights=str(tmp_path / "angle.safetensors"))
+    options = replace(options, weights=str(tmp_path / "angle.safetensors"), overwrite=True)
     for compression in (Compression("jpeg", 5), None):
         found = explain(replace(options, compression=compression))
         assert found.in_degrees and 1 < found.drift.mean() < 120
@@ -109,6 +109,10 @@ def test_statistics_have_a_point_for_each_photo_and_level(options, tmp_path):
     assert [point["quality"] for point in points] == [90, 5, 90, 5]
     for angle in ("dct_angle", "feature_angle"):
         assert points[0][angle] < points[1][angle] and points[2][angle] < points[3][angle]
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "empty.jpg").touch()
+    with pytest.raises(WrongUse, match=r"Not one photo of .*bad' can be read"):
+        list(drift_statistics(replace(options, photo=tmp_path / "bad"), levels))
     figures.drift_statistics(points, options.output)
     assert Image.open(options.output).size == (900, 750)
 
@@ -122,4 +126,5 @@ def test_a_codec_that_fails_is_a_refusal_or_a_photo_less(options, tmp_path, monk
     with pytest.raises(UnreadableImage, match=r"0\.png' cannot be compressed: the codec has failed"):
         explain(replace(options, compression=Compression("avif", 20)))
     levels = (Compression("jpeg", 90),)
-    assert list(drift_statistics(replace(options, photo=tmp_path / "photos"), levels)) == []
+    with pytest.raises(WrongUse, match="Not one photo of"):
+        list(drift_statistics(replace(options, photo=tmp_path / "photos"), levels))

@@ -88,7 +88,7 @@ def test_refusals_say_what_to_do(options, tmp_path, monkeypatch):
     with pytest.raises(OutputRefused):
         export(replace(options, output=tmp_path / "nowhere" / "m.onnx"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(WrongUse, match="is a photo that can be read"):
+    with pytest.raises(WrongUse, match=r"There is no image in .*empty"):
         export(replace(options, photos=(str(tmp_path / "empty"),)))
     monkeypatch.setattr(exports, "find_spec", lambda _: None)
     with pytest.raises(WrongUse, match=r"pip install 'afd-dedrift\[onnx\]'"):

@@ -100,8 +100,8 @@ def test_a_hidden_folder_that_is_named_is_searched(here):
 
 
 def test_other_files_are_passed_over(here):
-    touch("a.txt", "jpg", "b.jpg.bak", "c.jpg~", "d")
-    assert names(".") == []
+    touch("a.txt", "jpg", "b.jpg.bak", "c.jpg~", "d", "photo.jpg")
+    assert names(".") == ["photo.jpg"]
 
 
 @pytest.mark.parametrize("ending", sorted(IMAGE_ENDINGS))
@@ -264,8 +264,21 @@ def test_a_folder_that_cannot_be_read_is_reported_and_the_rest_still_comes(here)
     assert reasons == {"locked": "folder cannot be read: Permission denied"}
 
 
-def test_an_empty_folder_gives_nothing(here):
-    assert names(".") == []
+@pytest.mark.parametrize("inputs", [["."], ["empty", "notes"], ["notes/"]])
+def test_inputs_without_a_photo_are_refused_by_name_each_time_they_are_gone_through(here, inputs):
+    touch("notes/a.txt")
+    (here / "empty").mkdir()
+    sources = Sources(inputs)
+    for _ in range(2):
+        with pytest.raises(WrongUse) as refusal:
+            list(sources)
+        assert str(refusal.value) == f"There is no image in {', '.join(map(repr, inputs))}."
+
+
+def test_an_empty_list_is_refused(here, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\n")))
+    with pytest.raises(WrongUse, match="There is no image in the list on standard input"):
+        list(Sources(["-"]))
 
 
 def test_the_order_is_that_of_names_and_always_the_same(here):
@@ -286,6 +299,7 @@ def test_random_trees_give_each_photo_once_and_in_the_same_order(tree):
             path = Path(folder, *(parent + "d" for parent in parents), stem + ending)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
+        Path(folder, "0.jpg").touch()  # or there might be nothing, which is refused
         expected = {
             path.relative_to(folder).as_posix()
             for path in Path(folder).rglob("*")

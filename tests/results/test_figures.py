@@ -3,10 +3,9 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from afdcli.commands.explain import Explanation
 from afdcli.commands.train import LOG_COLUMNS
 from afdcli.results import figures
-from afdcli.results.figures import accuracy_curves, training_curves
+from afdcli.results.figures import Explanation, accuracy_curves, training_curves
 
 HEAD = ",".join(LOG_COLUMNS) + "\n"
 
@@ -61,6 +60,6 @@ def test_no_name_breaks_a_picture_or_is_left_out_of_it(name, tmp_path, monkeypat
     assert len(legends[0]) == 1
     image = np.zeros((8, 8, 3), np.uint8)
     tops = {key: [(name, 0.7), (f"${name}", 0.2)] for key in ("photo", "photo, de-drifted")}
-    explained = Explanation("photo", image, None, np.full((4, 4), 0.5), None, None, tops)
+    explained = Explanation("photo", image, None, np.full((4, 4), 0.5), False, None, None, tops)
     figures.explanation(explained, tmp_path / "explained.png")
     assert (tmp_path / "curves.png").exists() and (tmp_path / "explained.png").exists()

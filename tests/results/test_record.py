@@ -14,7 +14,8 @@ PROGRAM = "afd test"
 
 def picture(path, program=PROGRAM):
     about = PngImagePlugin.PngInfo()
-    about.add_text("Software", program)
+    if program:
+        about.add_text("Software", program)
     Image.new("RGB", (4, 4)).save(path, pnginfo=about)
     return path
 
@@ -160,3 +161,46 @@ def test_the_record_of_a_deleted_result_stands_in_nobodys_way(tmp_path):
     path = rows(tmp_path / "a.csv")
     path.unlink()
     check(*files_of(path))
+
+
+MATPLOTLIB = "Matplotlib version3.8.0, https://matplotlib.org/"
+
+
+def training_of_before(folder, mark, program="afd train", files=None):
+    """An interrupted log and its picture: before, pictures had matplotlib's mark or none, and records no list."""
+    log, drawn = folder / "m.csv", picture(folder / "m.png", mark)
+    log.write_text("step\n")
+    listed = {} if files is None else {"files": files}
+    write_record(log, {**record(program, {}), "complete": False, **listed})
+    return drawn, *files_of(log)
+
+
+@pytest.mark.parametrize("files", [None, {"m.csv": None}])
+@pytest.mark.parametrize("mark", ["", MATPLOTLIB])
+def test_the_picture_of_a_training_of_before_is_its_own_when_it_is_gone_on_with(tmp_path, mark, files):
+    """Also once more, when what went on with it was interrupted as well: its record has a list then."""
+    paths = training_of_before(tmp_path, mark, files=files)
+    check_may_write(paths, "afd train", overwrite=False, resume=True)
+
+
+@pytest.mark.parametrize("mark", ["", MATPLOTLIB])
+def test_the_picture_of_a_training_of_before_may_be_replaced_with_the_rest(tmp_path, mark):
+    paths = training_of_before(tmp_path, mark)
+    check_may_write(paths, "afd train", overwrite=True, resume=False)
+    with pytest.raises(OutputRefused, match="interrupted run"):
+        check_may_write(paths, "afd train", overwrite=False, resume=False)
+
+
+@pytest.mark.parametrize(
+    ("mark", "program", "files", "resume"),
+    [
+        (MATPLOTLIB, "afd train", {"m.csv": None}, False),
+        (MATPLOTLIB, "afd evaluate", None, True),
+        ("afd explain", "afd train", None, True),
+        ("GIMP", "afd train", None, True),
+    ],
+)
+def test_any_other_picture_beside_a_log_stays(tmp_path, mark, program, files, resume):
+    drawn, *_ = training_of_before(tmp_path, mark, program, files)
+    with pytest.raises(OutputRefused, match="is not from afd train"):
+        check_may_write([drawn], "afd train", overwrite=True, resume=resume)

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from afdcli.commands import classify
 from afdcli.commands.classify import Classification
-from afdcli.errors import OutputRefused
+from afdcli.errors import OutputExists, OutputRefused
 from afdcli.models.classifier import load_classifier
 from afdcli.options import ClassifyOptions, ModelOptions
 from afdcli.photos import samples
@@ -275,3 +275,29 @@ def test_other_photos_are_refused_before_anything_is_cut(folder, tmp_path):
     with pytest.raises(OutputRefused, match="other photos"):
         run(folder, output, resume=True)
     assert output.read_bytes() == before
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("change", ["renamed", "gone", "asked", "stopped"])
+def test_a_finished_output_that_is_refused_stays_finished(folder, tmp_path, ending, change, monkeypatch):
+    """Whatever ends the comparison: other photos, fewer of them, a network disk that fails, Ctrl-C."""
+    output = tmp_path / f"rows{ending}"
+    list(run(folder, output).rows())
+    kept = {path.name: path.read_bytes() for path in tmp_path.glob("rows*")}
+    expected = OutputRefused
+    if change == "renamed":
+        (folder / NAMES[0]).rename(folder / "00.jpg")
+    elif change == "gone":
+        (folder / NAMES[-1]).unlink()
+    else:
+        expected = KeyboardInterrupt if change == "stopped" else OSError
+
+        def fail(_):
+            raise expected
+
+        monkeypatch.setattr(classify, "stamp", fail)
+    with pytest.raises(expected):
+        run(folder, output, resume=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("rows*")} == kept
+    with pytest.raises(OutputExists):
+        run(folder, output)
