@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from afdcli.options import IMAGENET_C
-from afdcli.photos.samples import Level
+from afdcli.photos.damage import Level
 from afdcli.results.accuracy import COLUMNS, Measured, markdown, recovered_overall, rows
 
 ROW = {
