@@ -38,6 +38,14 @@ def feature_angle(features: Tensor, target: Tensor) -> Tensor:
     return F.cosine_similarity(features, target, dim=1).clamp(-1, 1).acos().rad2deg()
 
 
+def map_angle(features: Tensor, target: Tensor) -> Tensor:
+    """Degrees (B,) between `features` and `target`, each (B, C, h, w), with a whole map as one vector.
+
+    Long vectors weigh more than in the mean of `feature_angle`, so the two are not the same number.
+    """
+    return F.cosine_similarity(features.flatten(1), target.flatten(1)).clamp(-1, 1).acos().rad2deg()
+
+
 def angle_error(estimated: Tensor, features: Tensor, target: Tensor) -> Tensor:
     """How wrong the degrees `estimated` (B, 1, h, w) are, that `features` (B, C, h, w) are turned away from `target`.
 
