@@ -433,3 +433,22 @@ def test_a_codec_that_fails_on_a_photo_ends_nothing(options, tmp_path, monkeypat
     assert any(make_pair((number, f"{options.photos[0]}/0.png"), 64, options) is None for number in range(20))
     with pytest.raises(TrainingStopped, match="held out"):  # its ten codings cannot all work
         run(options)
+
+
+def test_a_full_disk_stops_it_and_it_goes_on_when_there_is_room(options, tmp_path, no_room):
+    options = replace(options, output=tmp_path / "m.safetensors")
+    with pytest.raises(OutputRefused, match="cannot be written"), no_room():  # nothing is begun
+        run(options)
+    options = replace(options, output=tmp_path / "n.safetensors")
+    steps = Training(options).steps()
+    assert [next(steps).number, next(steps).number, next(steps).number] == [1, 2, 3]
+    before = load_file(tmp_path / "n.state.safetensors")
+    with (
+        pytest.raises(TrainingStopped, match=r"n\.last.*cannot be written.*as it was after step 2.*--resume"),
+        no_room(),
+    ):
+        list(steps)
+    after = load_file(tmp_path / "n.state.safetensors")
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    _, steps = run(replace(options, resume=True))
+    assert [step.number for step in steps] == [3, 4]
