@@ -63,7 +63,7 @@ def _no_room() -> Iterator[None]:
 
 @pytest.fixture
 def no_room() -> Callable[[], AbstractContextManager[None]]:
-    """Within this, no file of this process gets longer than 2,000 bytes: the system's own refusal, as of a full disk."""
+    """Within this, no file gets longer than 2,000 bytes: the system itself refuses, as where the disk is full."""
     return _no_room
 
 
