@@ -26,8 +26,9 @@ from afdcli.models.classifier import load_classifier
 from afdcli.options import IMAGENET_C, ReadOptions
 from afdcli.photos.damage import decode, encode
 from afdcli.photos.labels import labels_of
-from afdcli.photos.samples import load_sample, make_pair
+from afdcli.photos.samples import load_sample
 from afdcli.photos.sources import Sources
+from afdcli.training.pairs import make_pair
 
 BATCH = 32
 ROUNDS = 9

@@ -26,8 +26,8 @@ from afdcli.methods.drift import AngleEstimator
 from afdcli.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from afdcli.models.classifier import DedriftedClassifier, load_classifier
 from afdcli.options import ModelOptions, TrainOptions
-from afdcli.photos.samples import make_pair
-from afdcli.photos.sources import expand_inputs, find_images
+from afdcli.photos.sources import Sources
+from afdcli.training.pairs import make_pair
 
 BATCH = 32
 HELD_OUT = 10
@@ -71,7 +71,7 @@ def collect(network: DedriftedClassifier, draws: list[tuple[int, str]], options:
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     for number, part in enumerate(in_parts((pair for pair in made if pair), 16)):
         degraded = np.stack([pair.degraded for pair in part])
-        images = network.images(np.concatenate([degraded, np.stack([pair.original for pair in part])]))
+        images = network.to_tensor(np.concatenate([degraded, np.stack([pair.original for pair in part])]))
         found, target = network.features(images).half().chunk(2)
         parts.append((found, target, torch.from_numpy(degraded)))
         print(f"{16 * number + len(part)} of {len(draws)} pairs", flush=True)
@@ -127,7 +127,7 @@ if __name__ == "__main__":
     module = with_measure(checkpoint.module, arguments.share)
     estimator = module.drift
     assert isinstance(estimator, AngleEstimator)
-    photos = [source.path for source in find_images(expand_inputs((arguments.photos,))) if not source.error]
+    photos = [source.path for source in Sources((arguments.photos,)) if not source.error]
     held_out, taught = photos[::HELD_OUT], [path for number, path in enumerate(photos) if number % HELD_OUT]
     options = TrainOptions((arguments.photos,))
     draws = [(number, taught[number % len(taught)]) for number in range(arguments.pairs)]

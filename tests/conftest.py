@@ -3,6 +3,8 @@
 import os
 import signal
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,23 @@ def dedrifted(tmp_path: Path) -> tuple[Path, Path]:
         torch.nn.init.normal_(parameter, std=0.1)
     save_checkpoint(Checkpoint(module, "stage1", "test_resnet", backbone.fingerprint), file)
     return network, file
+
+
+@contextmanager
+def _no_room() -> Iterator[None]:
+    resource = pytest.importorskip("resource", reason="limits are a POSIX system's")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def no_room() -> Callable[[], AbstractContextManager[None]]:
+    """Within this, no file gets longer than 2,000 bytes: the system itself refuses, as where the disk is full."""
+    return _no_room
 
 
 @pytest.fixture

@@ -80,6 +80,8 @@ class ModuleShape(Options, panel=MODULE):
     ] = 48
 
 
+NARROWED = ("width", "growth", "hidden", "rank")
+"""What of a module's shape `--narrow` makes smaller."""
 SHAPE = tuple(field.name for field in fields(ModuleShape))
 
 
@@ -151,8 +153,19 @@ class TrainOptions(ModuleShape, LossWeights):
         str,
         Completes(("auto", "none")),
         Panel(MODULE),
-        Doc("A module to go on from, which keeps its shape: a file, or auto, the one that comes with afd; or none."),
+        Doc(
+            "A module to go on from, whose shape only --narrow changes: a file, or auto, the one that comes with afd;"
+            " or none."
+        ),
     ] = "none"
+    narrow: Annotated[
+        bool,
+        Panel(MODULE),
+        Doc(
+            "Begin with those channels of the module of --weights that carry most, no more than --width, --growth,"
+            " --hidden and --rank say, and train them on: the module gets faster."
+        ),
+    ] = False
     steps: Annotated[int, AtLeast(1), Doc("How many batches are learnt from in all.")] = 10_000
     learning_rate: Annotated[
         float, MoreThan(0), Doc("How far each step goes, at most: after a warm-up it falls to 0 along a cosine.")
@@ -196,11 +209,22 @@ class TrainOptions(ModuleShape, LossWeights):
             raise WrongUse(f"Give --share once for each of the {len(self.photos)} inputs, or not at all.")
         if self.shares and not sum(self.shares):
             raise WrongUse("--share must be more than 0 for at least one of the inputs.")
-        if self.weights != "none":
-            for field in fields(ModuleShape):
-                if getattr(self, field.name) != field.default:
-                    raise WrongUse(f"--{field.name} is for a new module; the one of --weights stays as it is.")
+        self._check_weights()
         AtLeast(0 if self.method == "fct" else 1).check("--width", self.width)
+
+    def _check_weights(self) -> None:
+        """Check that the shape is given for a new module only, or to be narrowed to."""
+        if self.narrow and self.method != "afd":
+            raise WrongUse(f"--narrow is for --method afd, not {self.method}.")
+        if self.weights == "none":
+            if self.narrow:
+                raise WrongUse("--narrow takes channels from a trained module. Give that with --weights.")
+            return
+        for field in fields(ModuleShape):
+            if getattr(self, field.name) == field.default or (self.narrow and field.name in NARROWED):
+                continue
+            change = " Add --narrow to make it smaller." if field.name in NARROWED and self.method == "afd" else ""
+            raise WrongUse(f"--{field.name} is for a new module; the one of --weights stays as it is.{change}")
 
 
 RECIPES: dict[str, dict[str, Any]] = {

@@ -5,17 +5,14 @@ Nothing here imports torch, nor may it: every worker would pay for that with sec
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from PIL import Image
 
 from afdcli.errors import UnreadableImage
-from afdcli.options import Compression, Degradation, ReadOptions, TrainOptions
-from afdcli.photos import damage
+from afdcli.options import ReadOptions
 from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import read_rgb
 from afdcli.photos.sources import Source, Sources
@@ -75,67 +72,3 @@ def read_some(sources: Sources, most: int, read: ReadOptions, preprocessing: Pre
     if not readable:
         raise sources.unreadable()
     return readable
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A crop of one photo, and the same crop compressed."""
-
-    path: str
-    """The path of the photo."""
-    original: np.ndarray
-    """(H, W, 3) uint8 in [0, 255]."""
-    degraded: np.ndarray
-    """(H, W, 3) uint8 in [0, 255]; the original itself in the share of clean pairs."""
-    quality: float
-    """The JPEG quality factor of the last save; 100 for clean pairs, NaN for other damage."""
-
-
-def make_pair(draw: tuple[int, str], size: int, options: TrainOptions) -> Pair | None:
-    """The pair of `draw`, its number and its photo's path; `size` is its side. None if the photo cannot be read."""
-    number, path = draw
-    rng = np.random.default_rng([options.seed, number])
-    try:
-        image = read_rgb(path, options.read).image
-        box = _random_box(image.size, options.least_crop, rng)
-        mirrored = rng.random() < 0.5
-        original = _crop(image, box, size, mirrored)
-        if rng.random() < options.clean_share:
-            return Pair(path, original, original, 100.0)
-        degradation = random_degradation(rng)
-        quality = float(degradation.last.quality) if degradation.last.codec == "jpeg" else math.nan
-        if rng.random() < options.crop_first_share or min(image.size) <= options.least_crop:
-            degraded = damage.decode(damage.degrade(Image.fromarray(original), degradation, rng))
-            return Pair(path, original, np.asarray(degraded), quality)
-        degraded = damage.decode(damage.degrade(image, degradation, rng))
-        return Pair(path, original, _crop(degraded, box, size, mirrored), quality)
-    except (UnreadableImage, MemoryError):
-        return None
-
-
-def random_degradation(rng: np.random.Generator) -> Degradation:
-    """One to five saves, mostly one, at JPEG qualities over 5 to 95, mostly low; or one as AVIF or WebP."""
-    codec = rng.choice(("jpeg", "avif", "webp"), p=(0.84, 0.1, 0.06))
-    if codec == "avif":
-        return Degradation(((Compression("avif", int(5 + 65 * rng.random() ** 1.5)),),))
-    if codec == "webp":
-        return Degradation(((Compression("webp", int(80 * rng.random() ** 1.5)),),))
-    passes = 1 if rng.random() < 0.6 else int(rng.integers(2, 6))
-    qualities = (5 + 90 * rng.random(passes) ** 2).astype(int)
-    return Degradation(tuple((Compression("jpeg", int(q)),) for q in qualities), shift=bool(rng.random() < 0.5))
-
-
-def _random_box(size: tuple[int, int], least: int, rng: np.random.Generator) -> tuple[float, float, float, float]:
-    """A square of the photo with 0.5 to 1 of its short side, anywhere: (left, top, right, bottom).
-
-    Its side is no shorter than `least` pixels, where the photo has as many.
-    """
-    short = min(size)
-    side = rng.uniform(min(short, max(least, 0.5 * short)), short)
-    left, top = (rng.uniform(0, extent - side) for extent in size)
-    return left, top, left + side, top + side
-
-
-def _crop(image: Image.Image, box: tuple[float, float, float, float], size: int, mirrored: bool) -> np.ndarray:
-    crop = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    return np.asarray(crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else crop)

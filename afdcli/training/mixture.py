@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from afdcli.options import TrainOptions
 from afdcli.photos.sources import Sources
 
 BETWEEN = 2**32 - 1
-"""What the draws between the parts are seeded with; no round of photos is."""
+"""The draws between the parts are seeded with this number, and no round of photos is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +20,13 @@ class Part:
     """Photos that are drawn alike."""
 
     photos: tuple[str, ...]
-    """Their paths."""
+    """The photos' paths."""
     share: float
-    """Of the pairs, in proportion to the other parts."""
+    """How many of the pairs are made of them, in proportion to the other parts."""
 
 
 def mixture(options: TrainOptions, photos: Collection[str]) -> tuple[Part, ...]:
-    """What is drawn from: all of `photos` alike, or with the shares of `options`.
+    """Part `photos` by the inputs of `options` and their shares; without shares, all are one part.
 
     Raises:
         WrongUse: of `photos` none is in an input that has a share, and not in one before it.
@@ -44,8 +44,8 @@ def mixture(options: TrainOptions, photos: Collection[str]) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def draws(parts: tuple[Part, ...], seed: int, start: int, stop: int) -> Iterator[tuple[int, str]]:
-    """The numbers of the pairs from `start` to before `stop`, and for each the photo drawn for it.
+def draws(parts: Sequence[Part], seed: int, start: int, stop: int) -> Iterator[tuple[int, str]]:
+    """Draw a photo for each pair from number `start` to before `stop`: the number, and the photo's path.
 
     Of each part, every photo is drawn once before any comes again.
     """
@@ -57,7 +57,7 @@ def draws(parts: tuple[Part, ...], seed: int, start: int, stop: int) -> Iterator
 
 
 def _order(part: Part, seed: int, which: int, place: int) -> Iterator[str]:
-    """The photos of part number `which`, from that at `place` on, in an order that is another in each round."""
+    """Give the photos of part number `which` without end, from that at `place` on, each round in another order."""
     count = len(part.photos)
     while True:
         order = np.random.default_rng([seed, place // count, which]).permutation(count)

@@ -17,7 +17,7 @@ class Peers:
         """Meet the others, and take a GPU of one's own, where there are GPUs."""
         self.count = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0"))
-        """From 0; the first one alone writes files and speaks."""
+        """This process's number, from 0; the first one alone writes files and speaks."""
         if self.count > 1 and not dist.is_initialized():
             if torch.accelerator.is_available():
                 torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]))

@@ -17,22 +17,22 @@ from afdcli.photos import damage
 from afdcli.photos.reading import read_rgb
 
 HELD_OUT = 10
-"""One photo in so many, or fewer, is never trained on: it validates."""
+"""At most one photo in so many is never trained on: it validates."""
 MOST_HELD_OUT = 128
 """Validation takes a second for ten photos."""
 VALIDATION = {
     "agreement": "percent of damaged photos that get the class of their original, with the module",
-    "agreement_without": "the same without it",
+    "agreement_without": "percent of damaged photos that get the class of their original, without the module",
     "clean": "percent of undamaged photos that keep their class, with the module",
     "angle": "degrees between the features of damaged photos and of their originals at the tap, with the module",
-    "angle_without": "the same without it",
+    "angle_without": "degrees between the features of damaged photos and of their originals at the tap, without it",
     "divergence": "nats from the original's prediction, damaged and undamaged, with the module: the best has the least",
-    "divergence_without": "the same without it",
+    "divergence_without": "nats from the original's prediction, damaged and undamaged, without the module",
 }
 
 
 def hold_out(photos: Sequence[str], read: ReadOptions, short: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The photos to train on, and those held out: the first of every ten or more that can be read.
+    """Part `photos` into those to train on and those held out: the first of every ten or more that can be read.
 
     Only as many are looked at as have to be, and JPEGs at about `short` pixels; those found unreadable are in neither.
 
@@ -67,9 +67,9 @@ def _is_readable(path: str, read: ReadOptions, short: int) -> bool:
 def validate(
     photos: Sequence[str], teacher: DedriftedClassifier, student: DedriftedClassifier, read: ReadOptions
 ) -> dict[str, float] | None:
-    """See `VALIDATION`: of those `photos` that can be read and compressed. None if there is none.
+    """Measure what `VALIDATION` names, as means over those `photos` that can be read and compressed.
 
-    `teacher` is the untouched classifier, `student` the one with the module.
+    `teacher` is the untouched classifier, `student` the one with the module. None if there is no such photo.
     """
     qualities = torch.tensor([100.0, *(2 * [float(level.quality) for level in IMAGENET_C])])
     qualities = qualities.to(teacher.mean.device)
@@ -92,7 +92,10 @@ def validate(
 
 
 def _views(path: str, teacher: DedriftedClassifier, read: ReadOptions) -> Tensor | None:
-    """(1 + 2 * levels, 3, H, W) in [0, 1]: a photo's crop, the crop compressed, and the photo compressed; or None."""
+    """A photo's crop, then the crop compressed, then the photo compressed: (1 + 2 * levels, 3, H, W) in [0, 1].
+
+    None if the photo cannot be read or compressed.
+    """
     preprocessing = teacher.backbone.preprocessing
     try:
         photo = read_rgb(path, read).image

@@ -290,6 +290,14 @@ def test_train_fuse_and_evaluate_follow_one_another(afd, album, network, tmp_pat
     assert [row["weights"] for row in rows_of(accuracy)] == ["none", "none", str(fused), str(fused)]
 
 
+def test_training_that_stops_is_exit_code_3_and_shows_what_there_was(afd, album, network, tmp_path):
+    flags = ("--width", "4", "--steps", "8", "--learning-rate", "1e30", "--workers", "0")
+    code, _, err = afd("train", album, "-o", tmp_path / "module.safetensors", *flags, *network)
+    assert code == 3 and "--resume and a lower --learning-rate" in err
+    assert rows_of(tmp_path / "module.csv")
+    assert Image.open(tmp_path / "module.png").size == (1500, 600)
+
+
 def test_degrade_says_where_the_copies_are(afd, album, tmp_path):
     code, out, err = afd("degrade", album, tmp_path / "new", "--qf", "10", "--qf-sequence", "25,7", "--workers", "0")
     assert (code, err) == (0, "")

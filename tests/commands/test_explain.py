@@ -61,6 +61,7 @@ def test_an_estimate_in_degrees_is_drawn_with_its_correlation_to_the_truth(optio
     for compression in (Compression("jpeg", 5), None):
         found = explain(replace(options, compression=compression))
         assert found.in_degrees and 1 < found.drift.mean() < 120
+        options.output.unlink(missing_ok=True)
         figures.explanation(found, options.output)
         assert Image.open(options.output).size == (1500, 650)
     title = figures._drift_title(replace(found, drift=np.arange(4.0).reshape(2, 2), before=np.array([[0, 2], [4, 6]])))

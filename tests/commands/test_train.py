@@ -19,7 +19,8 @@ from afdcli.models.checkpoint import load_checkpoint
 from afdcli.models.classifier import load_classifier
 from afdcli.options import ClassifyOptions, ModelOptions, TrainOptions
 from afdcli.photos import damage
-from afdcli.photos.samples import Pair, _random_box, make_pair, random_degradation
+from afdcli.training.learner import Learner
+from afdcli.training.pairs import make_pair
 
 torch.set_num_threads(1)
 
@@ -110,9 +111,9 @@ def test_few_photos_are_held_out_of_many(options, tmp_path):
     for number in range(300):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.jpg")
     training = Training(replace(options, photos=(str(tmp_path),), output=tmp_path / "m.safetensors"))
-    (part,) = training._mixture
-    assert len(training._held_out) == 30 and len(part.photos) == 270
-    assert not set(training._held_out) & set(part.photos)
+    (part,) = training.mixture
+    assert len(training.held_out) == 30 and len(part.photos) == 270
+    assert not set(training.held_out) & set(part.photos)
 
 
 def test_training_in_bfloat16_keeps_weights_in_float32(options, tmp_path):
@@ -144,50 +145,6 @@ def test_one_photo_is_too_few(options, tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "only.png")
     with pytest.raises(WrongUse, match="at least two"):
         Training(replace(options, photos=(str(tmp_path),)))
-
-
-def test_a_pair_depends_on_its_number_and_the_seed_only(options):
-    photo = f"{options.photos[0]}/0.png"
-    first, again, other = (make_pair((number, photo), 64, options) for number in (7, 7, 8))
-    assert np.array_equal(first.original, again.original) and np.array_equal(first.degraded, again.degraded)
-    assert not np.array_equal(first.original, other.original)
-    reseeded = make_pair((7, photo), 64, replace(options, seed=1))
-    assert not np.array_equal(first.original, reseeded.original)
-
-
-@pytest.mark.parametrize("crop_first", [0.0, 1.0])
-def test_a_damaged_pair_shows_the_same_crop(options, crop_first):
-    options = replace(options, clean_share=0.0, crop_first_share=crop_first)
-    for number in range(8):
-        pair = make_pair((number, f"{options.photos[0]}/{number % 6}.png"), 64, options)
-        apart = np.abs(pair.original.astype(int) - pair.degraded).mean()
-        assert 0 < apart < 25, "the photos are smooth, so another crop would be further away"
-
-
-def test_the_clean_share_is_kept(options):
-    photo = f"{options.photos[0]}/0.png"
-    pairs = [make_pair((number, photo), 32, replace(options, clean_share=0.5)) for number in range(60)]
-    assert 18 <= sum(np.array_equal(pair.original, pair.degraded) for pair in pairs) <= 42
-
-
-def test_a_photo_that_cannot_be_read_gives_no_pair(options):
-    assert make_pair((0, "nowhere.jpg"), 64, options) is None
-    assert isinstance(make_pair((0, f"{options.photos[0]}/0.png"), 64, options), Pair)
-
-
-def test_no_crop_is_smaller_than_asked_where_the_photo_has_as_many_pixels(options):
-    photo = f"{options.photos[0]}/0.png"  # 200 x 150
-    for least, smallest in ((0, 75), (120, 120), (400, 150)):
-        boxes = [_random_box((200, 150), least, np.random.default_rng(seed)) for seed in range(200)]
-        sides = [right - left for left, _, right, _ in boxes]
-        assert smallest <= min(sides) + 1e-9 and max(sides) <= 150 + 1e-9
-        assert np.min(boxes) >= 0
-        assert max(right for _, _, right, _ in boxes) <= 200 and max(bottom for *_, bottom in boxes) <= 150
-    small = replace(options, clean_share=0.0, crop_first_share=0.0, least_crop=150)
-    first = replace(small, crop_first_share=1.0)
-    for number in range(6):
-        one, other = (make_pair((number, photo), 64, asked).degraded for asked in (small, first))
-        assert np.array_equal(one, other)
 
 
 def test_a_run_with_shares_ends_in_the_same_weights_when_it_was_interrupted(options, tmp_path):
@@ -223,14 +180,6 @@ def test_photos_that_cannot_be_read_end_it_in_a_sentence(options, tmp_path):
     assert not list(tmp_path.glob("m*")), "refused before anything is written"
 
 
-def test_degradations_are_of_the_kinds_promised():
-    drawn = [random_degradation(np.random.default_rng(seed)) for seed in range(300)]
-    assert {one.last.codec for one in drawn} == {"jpeg", "avif", "webp"}
-    assert {one.passes for one in drawn} == {1, 2, 3, 4, 5}
-    qualities = [one.last.quality for one in drawn if one.last.codec == "jpeg"]
-    assert min(qualities) >= 5 and max(qualities) <= 95 and np.median(qualities) < 40
-
-
 def test_a_tap_that_does_not_exist_is_refused_before_anything_is_loaded(options):
     with pytest.raises(WrongUse, match="--tap must be one of auto, stem, stage1, stage2"):
         replace(options, tap="stage9")
@@ -257,7 +206,7 @@ def test_every_method_trains_resumes_saves_and_classifies(options, tmp_path, met
         plain = load_classifier(options.model, "none").predict(images)[0]
         remedied, drift = load_classifier(options.model, str(tmp_path / "whole.last.safetensors")).predict(images)
         assert not torch.equal(plain, remedied)
-        torch.testing.assert_close(remedied, training._average(images), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(remedied, training.learner.average(images), rtol=1e-4, atol=1e-4)
     assert (drift is not None) == METHODS[method].estimates_drift
 
 
@@ -270,9 +219,9 @@ def test_it_goes_on_from_a_module_as_it_is(options, tmp_path, method):
     with torch.inference_mode():
         images = torch.rand(1, 3, 160, 160)
         expected = load_classifier(options.model, second.weights).predict(images)[0]
-        torch.testing.assert_close(training._average.predict(images)[0], expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(training.learner.average.predict(images)[0], expected, rtol=1e-4, atol=1e-4)
         plain = load_classifier(options.model).predict(images)[0]
-        torch.testing.assert_close(training._teacher.predict(images)[0], plain)
+        torch.testing.assert_close(training.learner.teacher.predict(images)[0], plain)
     list(training.steps())
     before, after = load_checkpoint(first.output), load_checkpoint(second.output)
     assert (after.tap, after.module.config) == (before.tap, before.module.config)
@@ -331,7 +280,7 @@ def test_labels_are_those_of_the_photos_folders(options, tmp_path):
     options = replace(options, photos=(str(tmp_path / "photos"),), output=tmp_path / "m.safetensors")
     options = replace(options, method="augment", labels=True, learning_rate=1e-2, steps=40, validate_every=40)
     training, steps = run(replace(options, logit_weight=1.0))
-    assert sorted(training._labels.values()) == [0, 0, 0, 1, 1, 1]
+    assert sorted(training.labels.values()) == [0, 0, 0, 1, 1, 1]
     assert np.mean([step.losses["logit"] for step in steps[-10:]]) < 0.8 * np.log(8) < steps[0].losses["logit"]
     with pytest.raises(WrongUse, match="folder for each class"):
         Training(replace(options, photos=(str(tmp_path / "photos" / "0"),), output=tmp_path / "n.safetensors"))
@@ -368,8 +317,9 @@ def test_photos_are_held_out_that_can_be_read(options, tmp_path):
     options = copied(options, tmp_path)
     (tmp_path / "photos" / "0.png").write_bytes(b"no photo")
     training, steps = run(options)
-    assert [Path(path).name for path in training._held_out] == ["1.png"]
-    assert [Path(path).name for path in training._photos] == ["2.png", "3.png", "4.png", "5.png"]
+    assert [Path(path).name for path in training.held_out] == ["1.png"]
+    (part,) = training.mixture
+    assert [Path(path).name for path in part.photos] == ["2.png", "3.png", "4.png", "5.png"]
     assert np.isfinite(steps[-1].validation["divergence"])
     load_checkpoint(options.output)
 
@@ -387,13 +337,13 @@ def test_too_few_photos_that_can_be_read_are_refused_at_the_start(options, tmp_p
 
 def test_training_that_comes_apart_stops_and_goes_on_with_a_lower_rate(options, tmp_path, monkeypatch):
     options = replace(options, output=tmp_path / "m.safetensors", steps=6)
-    step = Training._step
+    step = Learner.step
 
     def coming_apart(self, pairs):
         losses = step(self, pairs)
         return {**losses, "loss": float("nan")} if self.done == 3 else losses
 
-    monkeypatch.setattr(Training, "_step", coming_apart)
+    monkeypatch.setattr(Learner, "step", coming_apart)
     with pytest.raises(TrainingStopped, match=r"after step 2.*--resume and a lower --learning-rate than 0.001"):
         run(options)
     load_checkpoint(options.output)
@@ -407,16 +357,16 @@ def test_training_that_comes_apart_stops_and_goes_on_with_a_lower_rate(options, 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers_are_never_written(options, tmp_path, monkeypatch, value):
     options = replace(options, output=tmp_path / "m.safetensors")
-    step = Training._step
+    step = Learner.step
 
     def breaking(self, pairs):
         losses = step(self, pairs)
         if self.done == 3:
             with torch.no_grad():
-                next(self._average.module.parameters()).view(-1)[0] = value
+                next(self.average.module.parameters()).view(-1)[0] = value
         return losses
 
-    monkeypatch.setattr(Training, "_step", breaking)
+    monkeypatch.setattr(Learner, "step", breaking)
     with pytest.raises(TrainingStopped, match="step 4"):
         run(options)
     for path in tmp_path.glob("*.safetensors"):
@@ -483,3 +433,22 @@ def test_a_codec_that_fails_on_a_photo_ends_nothing(options, tmp_path, monkeypat
     assert any(make_pair((number, f"{options.photos[0]}/0.png"), 64, options) is None for number in range(20))
     with pytest.raises(TrainingStopped, match="held out"):  # its ten codings cannot all work
         run(options)
+
+
+def test_a_full_disk_stops_it_and_it_goes_on_when_there_is_room(options, tmp_path, no_room):
+    options = replace(options, output=tmp_path / "m.safetensors")
+    with pytest.raises(OutputRefused, match="cannot be written"), no_room():  # nothing is begun
+        run(options)
+    options = replace(options, output=tmp_path / "n.safetensors")
+    steps = Training(options).steps()
+    assert [next(steps).number, next(steps).number, next(steps).number] == [1, 2, 3]
+    before = load_file(tmp_path / "n.state.safetensors")
+    with (
+        pytest.raises(TrainingStopped, match=r"n\.last.*cannot be written.*as it was after step 2.*--resume"),
+        no_room(),
+    ):
+        list(steps)
+    after = load_file(tmp_path / "n.state.safetensors")
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    _, steps = run(replace(options, resume=True))
+    assert [step.number for step in steps] == [3, 4]

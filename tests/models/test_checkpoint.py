@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from afdcli.errors import BadCheckpoint, UnsupportedBackbone
+from afdcli.errors import BadCheckpoint, OutputRefused, UnsupportedBackbone
 from afdcli.methods.afd import AFDConfig, AFDModule
 from afdcli.models.backbones import Backbone, load_backbone
 from afdcli.models.checkpoint import Checkpoint, check_backbone, load_checkpoint, save_checkpoint
@@ -53,6 +53,14 @@ def written(tmp_path):
     checkpoint = Checkpoint(module_of(8), "stage1", "resnet18", "f" * 64)
     save_checkpoint(checkpoint, tmp_path / "m.safetensors")
     return checkpoint, tmp_path / "m.safetensors"
+
+
+def test_a_full_disk_is_a_sentence_and_what_was_there_stays(written, no_room):
+    checkpoint, path = written
+    before = path.read_bytes()
+    with pytest.raises(OutputRefused, match=r"m\.safetensors' cannot be written: .*Mend that"), no_room():
+        save_checkpoint(checkpoint, path)
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("name", BACKBONES)
