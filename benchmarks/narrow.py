@@ -35,8 +35,9 @@ WIDTHS = ("width", "growth", "hidden", "rank")
 def channels(config: AFDConfig, narrow: AFDConfig) -> Iterator[tuple[str, str, list[tuple[str, int]], int]]:
     """Every activation in an `AFDModule`, in four parts: its name, the layer it follows, the layers that read it, each
     with the place of its first channel among their inputs; and how many channels stay."""
-    yield "drift.layers.1", "drift.layers.0", [("drift.layers.2", 0)], narrow.hidden
-    yield "drift.layers.3", "drift.layers.2", [("drift.layers.4", 0)], narrow.hidden
+    if config.estimator == "paper":
+        yield "drift.layers.1", "drift.layers.0", [("drift.layers.2", 0)], narrow.hidden
+        yield "drift.layers.3", "drift.layers.2", [("drift.layers.4", 0)], narrow.hidden
     depth = config.depth
     before, after = ([c.width * c.growth**level for level in range(depth + 1)] for c in (config, narrow))
     down = ["enhance.enter", *(f"enhance.down.{level}" for level in range(depth))]  # one a level
@@ -112,5 +113,7 @@ if __name__ == "__main__":
     module = network.module
     assert isinstance(module, AFDModule)
     narrow = replace(module.config, **{name: getattr(arguments, name) for name in WIDTHS})
+    if module.measures_drift:
+        narrow = replace(narrow, hidden=module.config.hidden)  # narrow enough as it is
     result = narrowed(module, narrow, measure(network, arguments.photos))
     save_checkpoint(Checkpoint(result, checkpoint.tap, checkpoint.backbone, checkpoint.fingerprint), arguments.out)
