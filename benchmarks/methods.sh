@@ -22,7 +22,7 @@ train fct --method fct
 train fct-unmapped --method fct --width 0 # without the residual mapping block
 train restore --method restore
 train ddp --method ddp
-train afd --method afd --growth 2 --hidden 64 --rank 128 # wide, as it was when the tables in methods/ were made
+train afd --method afd --growth 2 --hidden 64 --rank 128 --estimator paper # wide, as it was when the tables in methods/ were made
 
 weights=none
 for name in augment restore ddp fct fct-unmapped afd; do weights+=",$folder/$name.safetensors"; done
