@@ -18,12 +18,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
 TRAIN = """
-import sys, time
-from pathlib import Path
-from afdcli import ModelOptions, TrainOptions, Training
-from afdcli.machines.hardware import reuse_memory
+if __name__ == "__main__":  # worker processes read this file too, and must not import torch
+    import sys, time
+    from pathlib import Path
+    from afdcli import ModelOptions, TrainOptions, Training
+    from afdcli.machines.hardware import reuse_memory
 
-if __name__ == "__main__":
     photos, out, backbone, checkpoint, steps, batch_size, workers = sys.argv[1:]
     reuse_memory()
     options = TrainOptions(

@@ -11,14 +11,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import torch
 
-from afdcli.errors import BadCheckpoint, OutputRefused, TrainingStopped, WrongUse
+from afdcli.errors import OutputRefused, TrainingStopped, WrongUse
 from afdcli.methods.finite import not_finite
-from afdcli.models.backbones import load_backbone
-from afdcli.models.checkpoint import load_checkpoint, save_checkpoint
+from afdcli.models.backbones import Backbone, load_backbone
 from afdcli.options import TrainOptions
 from afdcli.options.fields import settings_of
 from afdcli.photos.labels import labels_of
@@ -31,7 +29,7 @@ from afdcli.training.learner import LOSSES, Learner
 from afdcli.training.mixture import draws, mixture
 from afdcli.training.pairs import read_pairs
 from afdcli.training.peers import Peers
-from afdcli.training.state import PROGRAM, State, load_state, save_state
+from afdcli.training.state import PROGRAM, Kept, kept_files
 from afdcli.training.validation import VALIDATION, hold_out, validate
 
 LOG_COLUMNS = {"step": int, **dict.fromkeys((*LOSSES, *VALIDATION), float)}
@@ -66,10 +64,17 @@ class Training:
         self._peers = Peers()
         self.leads = self._peers.rank == 0
         """Whether this process writes the files, see `Peers`."""
-        self.log_path, self.curves_path, self.last_path, self.state_path = (
-            options.output.with_suffix(ending) for ending in (".csv", ".png", ".last.safetensors", ".state.safetensors")
-        )
-        self._check_outputs()
+        self.log_path, self.curves_path = (options.output.with_suffix(ending) for ending in (".csv", ".png"))
+        if self.leads:
+            check_may_write(
+                [*kept_files(options.output), *files_of(self.log_path), self.curves_path],
+                PROGRAM,
+                overwrite=options.overwrite,
+                resume=options.resume,
+                inputs=(*options.photos, options.weights, options.model.backbone_checkpoint),
+            )
+        if options.model.batch_size % self._peers.count:
+            raise WrongUse(f"--batch-size must be a multiple of the {self._peers.count} processes.")
         self.sources = Sources(options.photos)
         sources = [source for source in self.sources if not source.error]
         if len(sources) < 2:
@@ -80,51 +85,27 @@ class Training:
         )
         self.mixture = mixture(options, learnt)
         """The photos that are trained on."""
-        self.labels = self._classes(sources)
+        self.labels = _labels(sources, self.backbone) if options.labels else {}
         """The class of each photo by its path; empty if it learns without."""
         torch.manual_seed(options.seed)
         first = begin(options, self.backbone, self.mixture, self._peers)
         self.tap = first.tap
         """Where in the classifier the module is, one of `TAPS`."""
         self.learner = Learner(self.backbone, first, options, self._peers, self.labels)
-        self.saved = 0
-        """How many steps a run would go on from."""
-        self._best = math.inf
+        self._settings = {**settings_of(options), "backbone_sha256": self.backbone.fingerprint}
+        self._kept = Kept(options.output, self._settings)
         if options.resume:
             self._go_on()
         self._log = self._open_log() if self.leads else None
 
-    def _check_outputs(self) -> None:
-        """Check that all may be written, and that processes can share each batch.
-
-        Raises:
-            OutputRefused, WrongUse: they may not, or cannot.
-        """
-        options = self._options
-        if self.leads:
-            check_may_write(
-                [options.output, self.last_path, self.state_path, *files_of(self.log_path), self.curves_path],
-                PROGRAM,
-                overwrite=options.overwrite,
-                resume=options.resume,
-                inputs=(*options.photos, options.weights, options.model.backbone_checkpoint),
-            )
-        if options.model.batch_size % self._peers.count:
-            raise WrongUse(f"--batch-size must be a multiple of the {self._peers.count} processes.")
-
-    def _classes(self, sources: Sequence[Source]) -> dict[str, int]:
-        """The classes of photos by their paths, if they are asked for."""
-        if not self._options.labels:
-            return {}
-        classes = zip(sources, labels_of(sources, self.backbone.labels), strict=True)
-        labels = {source.path: label for source, label in classes if label is not None}
-        if not labels:
-            raise WrongUse("--labels needs one folder with a folder for each class in it, and there is none.")
-        return labels
+    def _go_on(self) -> None:
+        settings, log = self._kept.go_on(self.learner), read_record(self.log_path)
+        if self.leads and log is not None and log["settings"] != settings:  # a lower rate, or an option that was new
+            write_record(self.log_path, {**log, "settings": settings})
 
     def _open_log(self) -> ResultFile:
         options = self._options
-        content = record(PROGRAM, self._settings(), options)
+        content = record(PROGRAM, self._settings, options)
         log = ResultFile(self.log_path, LOG_COLUMNS, content, resume=options.resume, overwrite=options.overwrite)
         log.keep(min(self.done, log.rows))
         return log
@@ -133,6 +114,11 @@ class Training:
     def done(self) -> int:
         """How many steps are done, those of an interrupted run among them."""
         return self.learner.done
+
+    @property
+    def saved(self) -> int:
+        """How many steps a run would go on from."""
+        return self._kept.done
 
     def steps(self) -> Iterator[Step]:
         """Train; each step is yielded when it is in the log. After a validation all files are up to date.
@@ -147,7 +133,7 @@ class Training:
             return
         with self._log as log:
             if self.done == 0:
-                self._save_state()  # so that there is always something to go on from
+                self._kept.save_state(self.learner)  # so that there is always something to go on from
             try:
                 for step in self._steps():
                     found = {"step": step.number, **step.losses, **(step.validation or {})}
@@ -155,7 +141,7 @@ class Training:
                     yield step
             except OutputRefused as refused:
                 raise self._stopped(str(refused)) from None
-            self._check_output()
+            self._kept.check()
 
     def _steps(self) -> Iterator[Step]:
         options, peers = self._options, self._peers
@@ -179,7 +165,7 @@ class Training:
             yield Step(self.done, losses, validation)
 
     def _keep(self) -> dict[str, float]:
-        """Validate, and write the last module, the best one and the state; returns what was measured."""
+        """Validate, and write all files; returns what was measured."""
         learner = self.learner
         validation = validate(self.held_out, learner.teacher, learner.average, self._options.read)
         if validation is None:
@@ -187,11 +173,7 @@ class Training:
         broken = not_finite({**learner.state(), "divergence": torch.tensor(validation["divergence"])})
         if broken is not None:
             raise self._diverged(broken)
-        save_checkpoint(learner.checkpoint(), self.last_path)
-        if validation["divergence"] < self._best:
-            self._best = validation["divergence"]
-            save_checkpoint(learner.checkpoint(), self._options.output)
-        self._save_state()
+        self._kept.keep(learner, validation["divergence"])
         return validation
 
     def draw_curves(self) -> None:
@@ -212,36 +194,15 @@ class Training:
             f"{sentence} All is kept as it was after step {self.saved:,}: go on from there with --resume{change}."
         )
 
-    def _check_output(self) -> None:
-        """Check that there is something to show for a run at its end."""
-        try:
-            load_checkpoint(self._options.output)
-        except BadCheckpoint as error:
-            raise TrainingStopped(
-                f"Training is at its end, but its best module is not there, or not whole: {error} The last one is "
-                f"'{self.last_path}'; or train anew, without --resume."
-            ) from None
 
-    def _settings(self) -> dict[str, Any]:
-        """The options that decide what comes out."""
-        return {**settings_of(self._options), "backbone_sha256": self.backbone.fingerprint}
+def _labels(sources: Sequence[Source], backbone: Backbone) -> dict[str, int]:
+    """The classes of `sources` by their paths.
 
-    def _save_state(self) -> None:
-        save_state(State(self.learner.state(), self.done, self._best, self._settings()), self.state_path)
-        self.saved = self.done
-
-    def _go_on(self) -> None:
-        """Load what the interrupted run left."""
-        state = load_state(self.state_path, self._settings())
-        try:
-            self.learner.load(state.tensors, state.done)
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise BadCheckpoint(
-                f"'{self.state_path}' was changed or is damaged: {error}. Start without --resume."
-            ) from None
-        self.saved = state.done
-        if self._options.output.exists() and not math.isnan(state.best):  # otherwise the next one is the best there is
-            self._best = state.best
-        log = read_record(self.log_path)
-        if self.leads and log is not None and log["settings"] != state.settings:
-            write_record(self.log_path, {**log, "settings": state.settings})
+    Raises:
+        WrongUse: there are none.
+    """
+    classes = zip(sources, labels_of(sources, backbone.labels), strict=True)
+    labels = {source.path: label for source, label in classes if label is not None}
+    if not labels:
+        raise WrongUse("--labels needs one folder with a folder for each class in it, and there is none.")
+    return labels

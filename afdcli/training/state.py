@@ -1,8 +1,9 @@
-"""What an interrupted training goes on from, as a file: the learner's tensors, how far it was, and its settings."""
+"""What a training keeps as files: the best module, the last one, and the state that an interrupted run goes on from."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from afdcli.errors import BadCheckpoint
+from afdcli.errors import BadCheckpoint, TrainingStopped
 from afdcli.formats.marks import PROGRAM_KEY
 from afdcli.methods.finite import check_finite
-from afdcli.models.checkpoint import write_tensors
+from afdcli.models.checkpoint import load_checkpoint, save_checkpoint, write_tensors
+from afdcli.training.learner import Learner
 
 PROGRAM = "afd train"
 BEFORE: dict[str, Any] = {
@@ -84,3 +86,67 @@ def load_state(path: Path, settings: Mapping[str, Any]) -> State:
         )
     check_finite(tensors, path)
     return State(tensors, done, best, now)
+
+
+class Kept:
+    """The files of one run beside its log, and how far they are."""
+
+    def __init__(self, output: Path, settings: dict[str, Any]) -> None:
+        """`output` is the best module's file; `settings` are the options that decide what comes out."""
+        self.output, self.last, self.state = kept_files(output)
+        self._settings = settings
+        self._best = math.inf
+        self.done = 0
+        """How many steps a run would go on from."""
+
+    def save_state(self, learner: Learner) -> None:
+        """Write what a run goes on from, all of it or nothing."""
+        save_state(State(learner.state(), learner.done, self._best, self._settings), self.state)
+        self.done = learner.done
+
+    def keep(self, learner: Learner, divergence: float) -> None:
+        """Write the module as the last one, and as the best one if its `divergence` is the least; and the state.
+
+        Raises:
+            OutputRefused: one of them cannot be written.
+        """
+        save_checkpoint(learner.checkpoint(), self.last)
+        if divergence < self._best:
+            self._best = divergence
+            save_checkpoint(learner.checkpoint(), self.output)
+        self.save_state(learner)
+
+    def go_on(self, learner: Learner) -> dict[str, Any]:
+        """Bring `learner` to where the interrupted run was; returns the settings that it goes on with.
+
+        Raises:
+            BadCheckpoint: there is nothing to go on from, see `load_state`, or it is damaged.
+        """
+        state = load_state(self.state, self._settings)
+        try:
+            learner.load(state.tensors, state.done)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise BadCheckpoint(f"'{self.state}' was changed or is damaged: {error}. Start without --resume.") from None
+        self.done = state.done
+        if self.output.exists() and not math.isnan(state.best):  # otherwise the next module is the best there is
+            self._best = state.best
+        return state.settings
+
+    def check(self) -> None:
+        """Check that there is something to show for a run at its end.
+
+        Raises:
+            TrainingStopped: the best module is not there, or not whole.
+        """
+        try:
+            load_checkpoint(self.output)
+        except BadCheckpoint as error:
+            raise TrainingStopped(
+                f"Training is at its end, but its best module is not there, or not whole: {error} The last one is "
+                f"'{self.last}'; or train anew, without --resume."
+            ) from None
+
+
+def kept_files(output: Path) -> tuple[Path, Path, Path]:
+    """The files of the best module, which is `output`, of the last one, and of the state."""
+    return output, output.with_suffix(".last.safetensors"), output.with_suffix(".state.safetensors")
