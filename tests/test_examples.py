@@ -75,7 +75,8 @@ def test_the_notebook_runs_and_writes_nothing_beside_itself():
     pytest.importorskip("ipykernel")
     before = {path: path.stat().st_mtime_ns for path in EXAMPLES.rglob("*")}
     book = nbformat.read(NOTEBOOK, as_version=4)
-    nbclient.NotebookClient(book, timeout=300, resources={"metadata": {"path": str(EXAMPLES)}}).execute()
+    here = {"metadata": {"path": str(EXAMPLES)}}
+    nbclient.NotebookClient(book, timeout=600, startup_timeout=600, resources=here).execute()
     shown = [output for cell in book.cells for output in cell.get("outputs", ())]
     assert sum("image/png" in output.get("data", ()) for output in shown) == 2
     assert "tiger cat" in "".join(output.get("text", "") for output in shown)
