@@ -220,7 +220,7 @@ class _Job:
     source: Source
     degradation: Degradation
     name: str
-    """Of the copy."""
+    """What the copy is called, below its folder."""
     before: Row | None
     """What the manifest had for it."""
     digest: str

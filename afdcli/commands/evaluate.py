@@ -160,7 +160,7 @@ class Outcome:
     batch: list[Damaged]
     """Without pixels."""
     tops: dict[str, np.ndarray]
-    """Of each classifier the most probable classes (photos, 1 + levels, TOP), of those photos that could be read."""
+    """The most probable classes (photos, 1 + levels, TOP) by each classifier, of the photos that could be read."""
     probabilities: dict[str, np.ndarray]
     """What it gives (photos, 1 + levels, 2) the most probable class, and the right one; 0 where that is not known."""
     seconds: dict[str, float]

@@ -20,13 +20,15 @@ def changes_path(path: Path) -> Path:
 
 
 class Changes:
-    """Those of one result. A line is a JSON list: the number of the first row (from 0), and the rows as in the result.
+    """The rows that wait beside one result.
+
+    A line is a JSON list: the number of the first row (from 0), and the rows as in the result.
 
     What was made together is in a line together, and a line without its end does not count.
     """
 
     def __init__(self, path: Path) -> None:
-        """Those for the result at `path`."""
+        """Take those that wait for the result at `path`, if there are any."""
         self._path = changes_path(path)
 
     def add(self, first: int, records: Iterable[bytes]) -> None:

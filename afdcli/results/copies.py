@@ -44,8 +44,8 @@ COLUMNS = {
     "quality": int,
     "passes": int,
 }
-"""Of a manifest. `path` is relative to the destination, `source` the photo's name, `codec` the degradation's kind, and
-`quality` the last pass's."""
+"""The columns of a manifest. `path` is relative to the destination, `source` the photo's name, `codec` the
+degradation's kind, and `quality` the last pass's."""
 PARTIAL = ".partial"
 """Where files are written, inside a degradation's folder, before they get their place there."""
 SEVERITIES = {str(number): level.quality for number, level in enumerate(IMAGENET_C, start=1)}
@@ -253,7 +253,7 @@ def _relative(source: Source) -> str:
 def _read_imagenet_c(
     folder: Path, sources: Sequence[Source], preprocessing: Preprocessing
 ) -> tuple[list[Level], list[tuple[MadeCopy, ...]]]:
-    """The same for `CORRUPTION/1..5/CLASS/NAME`: a level is the corruption at a severity, or JPEG at its quality."""
+    """`read_copies` for `CORRUPTION/1..5/CLASS/NAME`: a level is a corruption at a severity, or JPEG at its quality."""
     found = [severity for severity in SEVERITIES if (folder / severity).is_dir()]
     levels, paths = [], []
     for severity in found:

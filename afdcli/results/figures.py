@@ -33,7 +33,7 @@ class Explanation:
     photo: np.ndarray
     """(H, W, 3) uint8."""
     compressed: np.ndarray | None
-    """The same, compressed as asked; None if it was not asked for."""
+    """(H, W, 3) uint8, the photo compressed as asked; None if that was not asked for."""
     drift: np.ndarray
     """(h, w) the drift map, see `Description`, of the compressed photo if there is one."""
     in_degrees: bool
@@ -41,7 +41,7 @@ class Explanation:
     before: np.ndarray | None
     """(h, w) degrees between the features of the compressed photo and of the photo itself."""
     after: np.ndarray | None
-    """The same with the module."""
+    """(h, w) degrees, as `before`, with the module."""
     tops: dict[str, list[tuple[str, float]]]
     """Title -> the classes, (label, probability), most probable first."""
 

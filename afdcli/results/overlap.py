@@ -23,7 +23,7 @@ class Inside:
     """Tells in which of some folders a file lies, whatever it is called."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        """Of `folders`, those that are there now."""
+        """Take those of `folders` that are there now."""
         found = {_identity(str(folder)): str(folder) for folder in folders}
         self._folders = {identity: folder for identity, folder in found.items() if identity}
         self._folder = functools.lru_cache(maxsize=10_000)(self._search)  # Most photos lie beside the last one.

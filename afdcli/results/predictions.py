@@ -12,7 +12,7 @@ from afdcli.photos.sources import printable
 FACTS = {"path": str, "status": str, "error": str, "format": str, "width": int, "height": int}
 """The columns that all results begin with."""
 QUALITY = {"quality": int, "quality_exact": bool}
-"""Those that follow."""
+"""The columns that follow them."""
 RANKED = {"label": str, "index": int, "prob": float}
 """The columns of each class: `label_1`, `index_1`, `prob_1` are those of the most probable one."""
 

@@ -31,7 +31,8 @@ DRAWS_BESIDE_ITS_LOG = "afd train"
 PARTIAL = ".partial"
 """What is added to the name of a Parquet file for the rows that gather beside it."""
 STAMPS, CHANGES = ".stamps", ".changes"
-"""The same for what the photos were, and for rows that wait for their places: see `stamps` and `changes`."""
+"""What is added to the name of a result for what the photos were, and for rows that wait for their places: see `stamps`
+and `changes`."""
 
 
 def record(program: str, settings: Mapping[str, Any], options: Options | None = None) -> dict[str, Any]:
