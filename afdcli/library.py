@@ -149,15 +149,15 @@ def degrade(
     subsampling: str = Compression.subsampling,
     workers: int = 0,
     **options: Any,
-) -> Iterator[Row]:
-    """Make compressed copies of photos below `destination`, and yield the rows of their manifests.
+) -> list[Row]:
+    """Make compressed copies of photos below `destination`; returns the rows of their manifests.
 
     The damage is given by JPEG qualities, `qf`, one or several; by `levels`, text such as "webp:50,20" or `Compression`
     objects; by `qf_sequence`, JPEG qualities one after the other; or by `degradations`. `passes`, `shift` and
     `subsampling` are as for `afd degrade`, and change what all but the last name.
 
-    Copies are made as the rows are gone through: a row for each photo and each kind of damage, all kinds of a photo
-    together, once copy and manifest are written. Copies that are there and verified are kept. `workers` other processes
+    There is a row for each photo and each kind of damage, all kinds of a photo together. Copies that are there and
+    verified are kept. `workers` other processes
     compress photos; with 0, this one does.
 
     Raises:
@@ -169,7 +169,7 @@ def degrade(
     wanted = _degradations(levels_of(levels, subsampling), qf, qf_sequence, passes, shift, subsampling)
     given = {"source": source, "destination": destination, "degradations": (*wanted, *degradations_of(degradations))}
     run = Degrading(build(DegradeOptions, {**given, "workers": workers, **options}))
-    return (dict(copy.row) for _, copies in run.copies() for copy in copies)
+    return [dict(copy.row) for _, copies in run.copies() for copy in copies]
 
 
 def _degradations(
