@@ -52,12 +52,14 @@ parser.add_argument("--workers", type=int, default=1)
 
 def rate(version: Path, arguments: argparse.Namespace) -> float:
     """Pairs a second that the afd in the folder `version` learns from."""
-    asked = (arguments.backbone, arguments.backbone_checkpoint, arguments.steps, arguments.batch_size)
+    checkpoint = arguments.backbone_checkpoint and Path(arguments.backbone_checkpoint).resolve()
+    asked = (arguments.backbone, checkpoint, arguments.steps, arguments.batch_size)
     with tempfile.TemporaryDirectory() as scratch:
-        script = Path(scratch, "train.py")  # in a folder of its own: a script's folder comes before all others
+        script = Path(scratch, "train.py")
         script.write_text(TRAIN)
         done = subprocess.run(
             [sys.executable, script, arguments.photos.resolve(), scratch, *map(str, asked), str(arguments.workers)],
+            cwd=scratch,  # worker processes look for afd where they are before they look in PYTHONPATH
             env={**os.environ, "PYTHONPATH": str(version.resolve())},
             check=True,
             stdout=subprocess.PIPE,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from contextlib import suppress
 from typing import Any
 
 import typer
 
 from afdcli.cli import shortcuts as short
 from afdcli.cli.flags import Given, command
-from afdcli.errors import AfdError, OutputExists, OutputRefused, TrainingStopped, WrongUse
+from afdcli.errors import AfdError, OutputExists, WrongUse
 from afdcli.options import (
     IMAGENET_C,
     PRESETS,
@@ -176,16 +175,11 @@ def train(given: Given[TrainOptions], recipe: short.Recipe = "default", quiet: s
     quiet = quiet or not run.leads
     if not quiet:
         report.show_passed_over(run.sources)
-    try:
-        with progress.Tracker(options.steps, "steps", quiet, already=run.done) as tracker:
-            for step in run.steps():
-                tracker.reach(step.number, f"loss {step.losses['loss']:.3f}")
-                if step.validation is not None and not quiet:
-                    report.show_validation(step.number, step.losses, step.validation)
-    except TrainingStopped:
-        with suppress(OutputRefused):  # where the disk is full, there is no room for them either
-            run.draw_curves()
-        raise
+    with progress.Tracker(options.steps, "steps", quiet, already=run.done) as tracker:
+        for step in run.steps():
+            tracker.reach(step.number, f"loss {step.losses['loss']:.3f}")
+            if step.validation is not None and not quiet:
+                report.show_validation(step.number, step.losses, step.validation)
     run.draw_curves()
     if tracker.interrupted:
         return progress.stopped(tracker, f"Go on from step {run.saved:,} by adding --resume.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
@@ -139,8 +140,10 @@ class Training:
                     found = {"step": step.number, **step.losses, **(step.validation or {})}
                     log.write([{**dict.fromkeys(LOG_COLUMNS), **found}])
                     yield step
-            except OutputRefused as refused:
-                raise self._stopped(str(refused)) from None
+            except (OutputRefused, TrainingStopped) as error:
+                with suppress(OutputRefused):  # where the disk is full
+                    self.draw_curves()
+                raise error if isinstance(error, TrainingStopped) else self._stopped(str(error)) from None
             self._kept.check()
 
     def _steps(self) -> Iterator[Step]:
