@@ -21,7 +21,7 @@ from afdcli.models.classifier import DedriftedClassifier, load_classifier
 from afdcli.options import DEFAULT_BACKBONE, Compression, ModelOptions, ReadOptions
 from afdcli.photos.damage import decode, encode
 from afdcli.photos.reading import read_rgb
-from afdcli.photos.sources import expand_inputs, find_images
+from afdcli.photos.sources import Sources
 
 QUALITIES = (60, 25, 15, 10, 7)
 GOOD = 90
@@ -36,7 +36,7 @@ def maps(network: DedriftedClassifier, path: str, order: str) -> tuple[np.ndarra
         whole = views[0] if order == "crop-first" else photo.image
         damaged = decode(encode(whole, Compression("jpeg", quality)))
         views.append(damaged if order == "crop-first" else crop(damaged))
-    images = network.images(np.stack([np.asarray(view) for view in views]))
+    images = network.to_tensor(np.stack([np.asarray(view) for view in views]))
     features = network.features(images)
     assert network.module is not None
     _, drift = network.module.mend(features, images)
@@ -52,8 +52,8 @@ def auc(undamaged: np.ndarray, damaged: np.ndarray) -> float:
 def report(network: DedriftedClassifier, paths: list[str], order: str) -> None:
     """Print the rows of one order."""
     found = [maps(network, path, order) for path in paths]
-    estimated, true = (np.stack([one[number] for one in found]) for number in range(2))
-    good = np.array([(quality or 0) >= GOOD for *_, quality in found])
+    estimated, true = (np.stack(each) for each in ([one[0] for one in found], [one[1] for one in found]))
+    good = np.array([(one[2] or 0) >= GOOD for one in found])
     means, truths = estimated.mean((2, 3)), true.mean((2, 3))
     print(f"| undamaged, {order} | 0.0 | {means[:, 0].mean():.2f} | - | - |")
     pearsons = []
@@ -77,7 +77,7 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     reuse_memory()
     network = load_classifier(ModelOptions(arguments.backbone, device="cpu"), arguments.weights)
-    every = [source.path for source in find_images(expand_inputs((arguments.photos,)))]
+    every = [source.path for source in Sources((arguments.photos,))]
     paths = list(islice(every[:: max(1, len(every) // arguments.limit)], arguments.limit))
     print(f"{len(paths)} photos\n\n| | true angle: mean | mean estimate | Pearson | AUC |")
     print("| --- | --- | --- | --- | --- |")

@@ -57,7 +57,9 @@ if __name__ == "__main__":
 
     sources = list(Sources((arguments.labelled,)))
     right = np.array(labels_of(sources, classifier.backbone.labels))
-    clean = [load_sample(source, ReadOptions(), preprocessing).pixels for source in sources]
+    samples = [load_sample(source, ReadOptions(), preprocessing) for source in sources]
+    clean = [sample.pixels for sample in samples if sample.pixels is not None]
+    assert len(clean) == len(sources), "all of these photos can be read"
     levels = {"undamaged": np.stack(clean)}
     for level in IMAGENET_C:
         copies = (decode(encode(Image.fromarray(pixels), level)) for pixels in clean)

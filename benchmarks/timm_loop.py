@@ -34,7 +34,8 @@ loader = create_loader(
     num_workers=2,
     device=torch.device("cpu"),
 )
-ready, rows = time.perf_counter(), []
+rows: list[tuple[int, float]] = []
+ready = time.perf_counter()
 with torch.inference_mode():
     for images, _ in loader:
         probability, index = model(images).softmax(1).topk(1)
