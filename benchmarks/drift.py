@@ -41,7 +41,7 @@ def maps(network: DedriftedClassifier, path: str, order: str) -> tuple[np.ndarra
     assert network.module is not None
     _, drift = network.module.mend(features, images)
     assert drift is not None
-    return drift.mean(1).numpy(), feature_angle(features, features[:1]).numpy(), photo.quality
+    return network.module.drift_of(drift).numpy(), feature_angle(features, features[:1]).numpy(), photo.quality
 
 
 def auc(undamaged: np.ndarray, damaged: np.ndarray) -> float:

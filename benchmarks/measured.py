@@ -1,11 +1,10 @@
-"""Give a trained AFD module an estimate that measures drift instead of the paper's, and train that alone.
+"""Give a trained AFD module an estimate that measures drift, and train that alone.
 
-    python benchmarks/measured.py MODULE PHOTOS OUT [--pairs 3000] [--steps 600] [--share 0.48]
+    python benchmarks/measured.py MODULE PHOTOS OUT [--pairs 3000] [--steps 600]
 
-The paper's map, a number that is nearly the same wherever there is damage, becomes one number, SHARE, inside the last
-weights of the enhancer and of the corrections; the new map takes it away where nothing is lost. That costs a point or
-two of what is won back, which training on brings back: afd train PHOTOS --weights OUT. Some minutes of one
-core: nothing behind the tap is computed, and what is before it once a pair. One photo in ten is held out.
+The paper's map, which is much the same wherever there is damage, goes on saying how much is added there; the new map
+takes it away where nothing is lost. Some minutes of one core: nothing behind the tap is computed, and what is before it
+once a pair. One photo in ten is held out.
 """
 
 import argparse
@@ -52,14 +51,14 @@ class Pairs:
         return self.found[numbers].float(), images, self.target[numbers].float()
 
 
-def with_measure(module: AFDModule, share: float) -> AFDModule:
-    """`module`, folded, with an untrained `AngleEstimator`."""
+def with_measure(module: AFDModule) -> AFDModule:
+    """`module`, folded, with an untrained `AngleEstimator` before its own."""
     module = module if module.is_folded else module.folded()
-    result = AFDModule(replace(module.config, estimator="angle", hidden=TrainOptions.hidden))
-    last = ("enhance.leave.", *(f"later.{number}.2." for number in range(len(module.later))))
-    kept = {name: value for name, value in module.state_dict().items() if not name.startswith("drift.")}
-    scaled = {name: share * value for name, value in kept.items() if name.startswith(last)}
-    result.load_state_dict({**result.state_dict(), **kept, **scaled})
+    config = module.config
+    result = AFDModule(replace(config, estimator="angle", hidden=TrainOptions.hidden, sized=config.hidden))
+    state = {f"size.{name}": value for name, value in module.drift.state_dict().items()}
+    state |= {name: value for name, value in module.state_dict().items() if not name.startswith("drift.")}
+    result.load_state_dict({**result.state_dict(), **state})
     return result
 
 
@@ -118,14 +117,13 @@ if __name__ == "__main__":
     parser.add_argument("out", type=Path)
     parser.add_argument("--pairs", type=int, default=3000)
     parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--share", type=float, default=0.48)
     arguments = parser.parse_args()
     reuse_memory()
     torch.manual_seed(0)
     checkpoint = load_checkpoint(arguments.module)
     network = load_classifier(ModelOptions(checkpoint.backbone, device="cpu"), str(arguments.module))
     assert isinstance(checkpoint.module, AFDModule)
-    module = with_measure(checkpoint.module, arguments.share)
+    module = with_measure(checkpoint.module)
     estimator = module.drift
     assert isinstance(estimator, AngleEstimator)
     photos = [source.path for source in Sources((arguments.photos,)) if not source.error]

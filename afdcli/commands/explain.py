@@ -64,7 +64,7 @@ def explain(options: ExplainOptions) -> Explanation:
         title,
         np.asarray(photo),
         None if compressed is None else np.asarray(compressed),
-        drift[-1].mean(0).cpu().numpy(),
+        classifier.module.drift_of(drift)[-1].cpu().numpy(),
         classifier.module.measures_drift,
         None if compressed is None else feature_angle(features[1:], features[:1])[0].cpu().numpy(),
         None if compressed is None else feature_angle(mended[1:], features[:1])[0].cpu().numpy(),

@@ -51,6 +51,9 @@ class AFDConfig:
     """One drift value a channel for the whole image, as in the authors' code, instead of one a place: `paper` only."""
     estimator: str = "paper"
     """Of the drift: `paper`, in (0, 1); or `angle`, in degrees. See `drift`."""
+    sized: int = 0
+    """Channels of the paper's estimate, where a module that was trained with it got that of angles as well: it goes on
+    saying how much is added where something is lost. 0: there is none, and all is added."""
     later: tuple[int, ...] = ()
     """Channels of the tail's layers that are corrected as well; 0 for those that are not."""
     rank: int = 128
@@ -168,6 +171,8 @@ class AFDModule(Remedy, PyTorchModelHubMixin, library_name="afd-dedrift", licens
             self.drift = AngleEstimator(config.channels, config.hidden)
         else:
             self.drift = DriftEstimator(config.hidden, config.channels, config.pooled)
+        if config.sized:
+            self.size = DriftEstimator(config.sized)
         self.enhance = FeatureEnhancer(config)
         self.later = nn.ModuleList(_correction(channels, config.rank) for channels in config.later)
         if config.folded:
@@ -211,16 +216,25 @@ class AFDModule(Remedy, PyTorchModelHubMixin, library_name="afd-dedrift", licens
         return self.mend(features, images)[0]
 
     def mend(self, features: Tensor, images: Tensor, quality: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """What `forward` gives, and the drift map, see `DriftEstimator` and `AngleEstimator`."""
+        """What `forward` gives, and the drift map, see `DriftEstimator` and `AngleEstimator`; if it is sized, the angle
+        and the size as two channels."""
         if isinstance(self.drift, AngleEstimator):
             drift = self.drift(features, images)
+            if self.config.sized:
+                drift = torch.cat((drift, self.size(images, features.shape[-2:])), 1)
         else:
             drift = self.drift(images, features.shape[-2:])
         return features + self._share(drift) * self.enhance(features), drift
 
     def _share(self, drift: Tensor) -> Tensor:
         """How much of what could be added is added, in [0, 1], shaped like `drift`."""
+        if self.config.sized:
+            return corrected_share(drift[:, :1]) * drift[:, 1:]
         return corrected_share(drift) if self.measures_drift else drift
+
+    def drift_of(self, drift: Tensor) -> Tensor:
+        """See `Remedy`."""
+        return drift[:, 0] if self.config.sized else drift.mean(1)
 
     def correct(self, drift: Tensor | None, number: int, x: Tensor) -> Tensor:
         """The output `x` (B, C, h, w) of the tail's layer `number`, corrected where `drift`, of `mend`, is high."""

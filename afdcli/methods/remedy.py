@@ -95,6 +95,10 @@ class Remedy(nn.Module):
         """
         return features, None
 
+    def drift_of(self, drift: Tensor) -> Tensor:
+        """The one number (B, h, w) for each place that the map `drift` of `mend` stands for."""
+        return drift.mean(1)
+
     def correct(self, drift: Tensor | None, number: int, x: Tensor) -> Tensor:
         """What follows the tail's layer `number` instead of its output `x`; `drift` is that of `mend`."""
         return x

@@ -96,7 +96,7 @@ class DedriftedClassifier(nn.Module):
         found = self.features(self.module.restore(images))
         features, drift = self.module.mend(found, images, quality)
         logits = self.tail(features, partial(self.module.correct, drift))
-        return logits, None if drift is None else drift.mean((1, 2, 3))
+        return logits, None if drift is None else self.module.drift_of(drift).mean((1, 2))
 
     def outputs(self, images: Tensor, quality: Tensor | None = None) -> Outputs:
         """All that becomes of `images` and their `quality`, as for `predict`; there must be a module."""

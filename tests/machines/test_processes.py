@@ -203,7 +203,7 @@ def test_the_reason_of_a_crash_is_a_sentence():
 
 
 def test_workers_do_not_write_to_standard_error():
-    program = "import test_parallel as t; print(t.mapped(t.chatter, range(5)))"
+    program = "import test_processes as t; print(t.mapped(t.chatter, range(5)))"
     output, noise = run(program).communicate(timeout=60)
     assert output.strip() == str(list(range(5)))
     assert noise == ""
@@ -235,7 +235,7 @@ def until(condition, seconds=20):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see other processes")
 def test_workers_end_when_their_parent_is_killed(tmp_path):
-    parent = run("import sys, test_parallel as t; t.mapped(t.hold, [sys.argv[1]] * 4)", tmp_path)
+    parent = run("import sys, test_processes as t; t.mapped(t.hold, [sys.argv[1]] * 4)", tmp_path)
     try:
         assert until(lambda: len(list(tmp_path.iterdir())) == 2)
         workers = [int(path.name) for path in tmp_path.iterdir()]
@@ -248,7 +248,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
 
 def test_ctrl_c_is_answered_by_the_parent_alone():
     program = """
-import os, signal, time, test_parallel as t
+import os, signal, time, test_processes as t
 results = t.ordered_map(t.after, [0.5] * 9, workers=2, ahead=9, crashed=t.crashed)
 print(next(results), next(results))
 try:

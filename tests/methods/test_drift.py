@@ -133,9 +133,22 @@ def test_a_file_of_before_keeps_the_papers_estimate(tmp_path: Path) -> None:
     assert torch.equal(loaded(features, images), module(features, images))
 
 
+def test_the_papers_map_may_say_how_much_is_added_where_something_is_lost() -> None:
+    module = AFDModule(AFDConfig(6, width=4, depth=1, hidden=4, estimator="angle", sized=5, later=(6,), rank=3))
+    randomise(module, 0.3)
+    features, images = torch.randn(2, 6, 8, 8), torch.rand(2, 3, 64, 64)
+    mended, drift = module.mend(features, images)
+    angle, size = module.drift(features, images), module.size(images, (8, 8))
+    assert torch.equal(module.drift_of(drift), angle[:, 0])
+    share = ((angle - 10) / 15).clamp(0, 1) * size
+    torch.testing.assert_close(mended, features + share * module.enhance(features))
+    torch.testing.assert_close(module.correct(drift, 0, features), features + share * module.later[0](features))
+
+
+@pytest.mark.parametrize("sized", [0, 5])
 @pytest.mark.parametrize("size", [64, 57])
-def test_folded_and_exported_it_is_the_same(size: int) -> None:
-    module = AFDModule(AFDConfig(6, width=4, depth=1, hidden=4, estimator="angle", later=(6,), rank=3))
+def test_folded_and_exported_it_is_the_same(size: int, sized: int) -> None:
+    module = AFDModule(AFDConfig(6, width=4, depth=1, hidden=4, estimator="angle", sized=sized, later=(6,), rank=3))
     randomise(module, 0.3)
     features, images = torch.randn(2, 6, 8, 8), torch.rand(2, 3, size, size)
     expected, drift = module.mend(features, images)
