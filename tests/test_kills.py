@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from afdcli.cli import app
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")]
 
 PHOTOS, KILLS = 200, 3
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}

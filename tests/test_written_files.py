@@ -11,6 +11,8 @@ import torch
 
 from afdcli.cli import app
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)  # Threads that wait for a busy processor make small networks many times slower.
 
 DOCS = Path(__file__).parents[1] / "docs" / "files.md"

@@ -87,6 +87,7 @@ def rows_of(path):
 # Help
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [(), ("classify",), ("evaluate",), ("degrade",), ("train",), ("explain",)])
 def test_help_imports_nothing_heavy(command):
     code = (
@@ -178,6 +179,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", WRONG)
 def test_wrong_use_is_one_sentence_and_exit_code_2(afd, album, tmp_path, line):
     (tmp_path / "empty").mkdir()
@@ -230,6 +232,7 @@ def test_an_output_that_is_no_file_is_refused(afd, album, network):
 # Exit codes
 
 
+@pytest.mark.slow
 def test_all_photos_read_is_exit_code_0(afd, album, network, tmp_path):
     code, out, err = afd("classify", album, "-o", tmp_path / "rows.csv", "--workers", "0", *network)
     assert (code, err) == (0, "")
@@ -275,6 +278,7 @@ def test_evaluate_of_only_bad_photos_is_exit_code_2_and_writes_nothing(afd, netw
     assert not (tmp_path / "a.csv").exists()
 
 
+@pytest.mark.slow
 def test_train_fuse_and_evaluate_follow_one_another(afd, album, network, tmp_path):
     module, fused, accuracy = (tmp_path / name for name in ("module.safetensors", "fused.safetensors", "accuracy.csv"))
     flags = ("--recipe", "paper", "--width", "4", "--steps", "2", "--validate-every", "1", "--workers", "0")
@@ -290,6 +294,7 @@ def test_train_fuse_and_evaluate_follow_one_another(afd, album, network, tmp_pat
     assert [row["weights"] for row in rows_of(accuracy)] == ["none", "none", str(fused), str(fused)]
 
 
+@pytest.mark.slow
 def test_training_that_stops_is_exit_code_3_and_shows_what_there_was(afd, album, network, tmp_path):
     flags = ("--width", "4", "--steps", "8", "--learning-rate", "1e30", "--workers", "0")
     code, _, err = afd("train", album, "-o", tmp_path / "module.safetensors", *flags, *network)
@@ -305,6 +310,7 @@ def test_degrade_says_where_the_copies_are(afd, album, tmp_path):
     assert sorted(path.name for path in (tmp_path / "new").iterdir() if path.is_dir()) == ["jpeg-10", "jpeg-25-7"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["classify", "evaluate", "degrade", "train"])
 def test_what_gave_no_row_is_counted(afd, album, network, tmp_path, command):
     for name in ("@eaDir/0.jpg/thumb.jpg", "$RECYCLE.BIN/1.jpg"):
@@ -405,6 +411,7 @@ def test_a_pattern_is_matched_by_afd_where_the_shell_did_not(afd, album, network
     assert len(rows_of(tmp_path / "rows.csv")) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
 def test_an_output_can_be_made_again_and_resumed(afd, album, network, tmp_path, ending):
     output = tmp_path / f"rows{ending}"
@@ -419,6 +426,7 @@ def test_an_output_can_be_made_again_and_resumed(afd, album, network, tmp_path, 
     assert output.read_bytes() == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "expected"), [("y", 0), ("n", 2), ("", 2)])
 def test_on_a_terminal_afd_asks_before_it_replaces(afd, album, network, tmp_path, monkeypatch, answer, expected):
     output = tmp_path / "rows.csv"
@@ -486,6 +494,7 @@ def assert_only_afd_speaks(out, err, total):
     assert re.match(r"  and \d+ more\. Look for the status 'error' in ", lines[-1])
 
 
+@pytest.mark.slow
 def test_hostile_files_write_nothing_to_the_terminal(hostile, network, tmp_path):
     command = [*AFD, "classify", str(hostile), "-o", str(tmp_path / "rows.csv"), "--workers", "1", *network]
     shown = subprocess.run(command, capture_output=True, text=True, env=ONE_THREAD)
@@ -499,6 +508,7 @@ def test_hostile_files_write_nothing_to_the_terminal(hostile, network, tmp_path)
 # Ctrl-C
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_valid_file_that_can_be_gone_on_with(afd, network, tmp_path):
     folder = hard_links(tmp_path / "photos", 400)
     stopped, whole = tmp_path / "stopped.csv", tmp_path / "whole.csv"

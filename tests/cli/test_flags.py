@@ -199,6 +199,7 @@ def shell(name, words, program="afd"):
     return "\n".join(offered)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "words", "offered", "others"),
     [

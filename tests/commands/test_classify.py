@@ -121,6 +121,7 @@ def alone(classifier, mixed):
     return {name: predict(classifier, mixed / name)[0] for name in GOOD}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 3, 32])
 def test_bad_files_never_shift_names_against_predictions(classifier, mixed, alone, batch_size):
     rows = {row["path"]: row for row in predict(classifier, mixed, batch_size)}
@@ -191,6 +192,7 @@ def test_exif_orientation_is_applied_or_ignored_as_asked(classifier, tmp_path):
     assert applied["prob_1"] != ignored["prob_1"]
 
 
+@pytest.mark.slow
 def test_topk_beyond_the_number_of_classes_gives_all_classes(tiny, tmp_path, mixed):
     torch.manual_seed(0)
     state = timm.create_model("test_vit", num_classes=3).state_dict()
@@ -225,6 +227,7 @@ def test_rows_are_in_the_output(loaded_once, mixed, tmp_path, ending):
     assert found == [row["path"] for row in rows]
 
 
+@pytest.mark.slow
 def test_a_run_cut_at_any_row_is_gone_on_with_to_the_same_bytes(loaded_once, mixed, tmp_path):
     whole = tmp_path / "whole.csv"
     total = len(list(Classification(options(mixed, whole, 3)).rows()))

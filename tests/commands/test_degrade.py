@@ -231,6 +231,7 @@ def test_a_second_run_makes_nothing_anew(source, tmp_path, workers):
     assert (results(tmp_path / "out"), times(tmp_path / "out" / "jpeg-10")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("harm", ["deleted", "tampered", "source changed"])
 @pytest.mark.parametrize("index", [0, 3, len(NAMES) - 1])
@@ -493,6 +494,7 @@ NAMES_THAT_LEAD = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(NAMES_THAT_LEAD, min_size=1, max_size=6), st.sampled_from(["list", "pattern", "folder"]), st.booleans())
 @example(["{photos}/a.jpg", "{photos}/up/photos/a.jpg", "../photos/a.jpg", "a.jpg", "/a.jpg"], "list", True)

@@ -192,6 +192,7 @@ def test_classifiers_are_told_the_quality_in_each_files_tables(plain, monkeypatc
     assert [first[0], first[1], first[3]] == [92.0, 7.0, 25.0] and math.isnan(first[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("methods", [1, 3])
 @pytest.mark.parametrize("order", ["crop-first", "compress-first"])
 def test_each_photo_is_read_once_and_compressed_once_a_level_whatever_is_compared(
@@ -224,6 +225,7 @@ def test_the_same_module_named_twice_is_refused(plain, tmp_path):
             EvaluateOptions(plain, weights=("none", first, second))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fixture", ["labelled", "plain"])
 def test_a_comparison_leaves_a_table_and_curves_beside_the_rows(fixture, request, tmp_path):
     options = EvaluateOptions(
@@ -327,6 +329,7 @@ def test_batches_and_workers_change_nothing(labelled):
     assert run.rows() == rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("passes", "shift"), [(1, False), (3, True)])
 def test_degraded_copies_give_the_figures_of_compressing_on_the_fly(labelled, tmp_path, passes, shift):
     copies = degraded(labelled, tmp_path / "copies", 5, 20, passes=passes, shift=shift)
@@ -335,6 +338,7 @@ def test_degraded_copies_give_the_figures_of_compressing_on_the_fly(labelled, tm
     assert by_quality(from_copies) == by_quality(on_the_fly)
 
 
+@pytest.mark.slow
 def test_degraded_copies_of_the_networks_size_are_crop_first(monkeypatch, real_classifier, labelled, tmp_path):
     monkeypatch.setattr(command, "load_engine", lambda *_: real_classifier)
     copies = degraded(labelled, tmp_path / "copies", 5, size=224)

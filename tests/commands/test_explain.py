@@ -40,6 +40,7 @@ def test_angles_by_hand():
     torch.testing.assert_close(feature_angle(features, target), torch.tensor([[[0.0, 45.0]]]))
 
 
+@pytest.mark.slow
 def test_a_compressed_photo_is_explained_beside_the_original(options):
     found = explain(replace(options, compression=Compression("jpeg", 5)))
     assert found.photo.shape == found.compressed.shape == (160, 160, 3)
@@ -52,6 +53,7 @@ def test_a_compressed_photo_is_explained_beside_the_original(options):
     assert Image.open(options.output).size == (1500, 650)
 
 
+@pytest.mark.slow
 def test_an_estimate_in_degrees_is_drawn_with_its_correlation_to_the_truth(options, tmp_path):
     checkpoint = load_checkpoint(Path(options.weights))
     torch.manual_seed(0)

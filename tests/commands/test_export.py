@@ -17,6 +17,8 @@ from afdcli.formats import exports
 from afdcli.options import EXPORT_ENDINGS, ExportOptions, ModelOptions, ReadOptions
 from afdcli.photos.reading import read_rgb
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 

@@ -22,6 +22,8 @@ from afdcli.photos import damage
 from afdcli.training.learner import Learner
 from afdcli.training.pairs import make_pair
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 

@@ -20,6 +20,8 @@ from afdcli.errors import BadCheckpoint
 from afdcli.models import classifier
 from afdcli.models.classifier import load_classifier
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 160, 160, 3), dtype=np.uint8)

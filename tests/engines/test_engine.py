@@ -11,6 +11,8 @@ from afdcli.engines.loading import load_engine
 from afdcli.models.classifier import DedriftedClassifier
 from afdcli.options import ModelOptions
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 160, 160, 3), dtype=np.uint8)

@@ -79,6 +79,7 @@ def afd_with_a_row_more(*args):
     return run.returncode, " ".join((run.stdout + run.stderr).split())
 
 
+@pytest.mark.slow
 def test_a_row_more_is_all_that_the_command_needs(photo, tmp_path):
     source, copies = tmp_path / "photos", tmp_path / "copies"
     source.mkdir()
@@ -117,6 +118,7 @@ def scale(codec, share):
     return QUALITIES[codec][int(share * (len(QUALITIES[codec]) - 1))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", QUALITIES)
 def test_every_codec_goes_through_classify_evaluate_and_degrade(photo, codec, tmp_path):
     torch.manual_seed(0)

@@ -12,6 +12,8 @@ from torch import nn
 
 from afdcli.formats import exports
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 

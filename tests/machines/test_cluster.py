@@ -29,6 +29,8 @@ from afdcli.options import (
     ModelOptions,
 )
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 

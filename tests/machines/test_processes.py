@@ -97,6 +97,7 @@ def test_arrays_come_off_a_tray_as_they_went_on_it_whether_there_was_place_or_no
         assert back[2] == f"{number}" and back[0].dtype == array.dtype and back[0].flags.writeable
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [0, 1000, 100_000])
 def test_arrays_from_workers_are_the_right_ones(room):
     sizes = [(number * 377 % 1900, number) for number in range(150)]
@@ -106,6 +107,7 @@ def test_arrays_from_workers_are_the_right_ones(room):
         np.testing.assert_array_equal(second, arrays([short])[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1, 2, 3])
 @pytest.mark.parametrize("count", [0, 1, 50])
 def test_results_are_those_of_a_plain_loop(workers, count):
@@ -137,6 +139,7 @@ def test_nothing_is_taken_before_the_first_result_is_asked_for():
     assert next(items) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("ahead", [1, 4, 100])
 def test_an_exception_is_raised_after_the_results_before_it(workers, ahead):
@@ -166,6 +169,7 @@ def test_no_workers_means_this_process():
     assert set(mapped(who, range(3), workers=0)) == {os.getpid()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("ahead", [6, 100])
 @pytest.mark.parametrize(
@@ -183,6 +187,7 @@ def test_an_item_that_kills_its_process_is_the_only_one_lost(items, workers, ahe
     assert mapped(double_or_die, items, workers, ahead) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead", [3, 100])
 def test_an_exception_after_a_crash_waits_for_its_turn(ahead):
     results = ordered_map(double_or_die, [1, "die", "fail"], workers=1, ahead=ahead, crashed=crashed)
@@ -209,6 +214,7 @@ def test_workers_do_not_write_to_standard_error():
     assert noise == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is forked there")
 @pytest.mark.parametrize("function", ["t.imported_here", "partial(partial(t.imported_here, by=1), by=2)"])
 def test_workers_are_forked_from_a_server_that_has_what_they_need_and_nothing_else(function):
@@ -233,6 +239,7 @@ def until(condition, seconds=20):
     return condition()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see other processes")
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     parent = run("import sys, test_processes as t; t.mapped(t.hold, [sys.argv[1]] * 4)", tmp_path)

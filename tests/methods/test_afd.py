@@ -40,6 +40,7 @@ def randomise(module: nn.Module, std: float = 1.0) -> None:
         nn.init.normal_(parameter, std=std)  # biases too: at the border they are what goes wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (9, 12)])
 def test_repconv_is_the_sum_of_its_branches_folded_or_not_borders_included(size: tuple[int, int]) -> None:
     block = RepConv(4, 6).double()
@@ -69,6 +70,7 @@ def test_drift_map_continues_a_side_that_is_no_multiple_of_8(folded: bool) -> No
     torch.testing.assert_close(module.drift(images, (4, 2)), module.drift(continued, (4, 2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [

@@ -15,6 +15,8 @@ from afdcli.errors import WrongUse
 from afdcli.options import ModelOptions, TrainOptions
 from afdcli.training.peers import Peers
 
+pytestmark = pytest.mark.slow
+
 
 def test_alone_there_is_nothing_to_average():
     peers, values = Peers(), torch.tensor([1.0, 2.0])
