@@ -70,6 +70,7 @@ def test_what_every_start_imports_needs_the_standard_library_and_typer_alone(nam
     assert imported(name) <= imported("typer")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITHOUT_TORCH)
 def test_what_workers_import_needs_no_torch(name):
     assert not {"torch", "torchvision", "timm"} & imported(*modules_of(name))

@@ -72,6 +72,7 @@ def test_classify_takes_several_inputs_and_writes_an_output_that_is_named(photos
         afdcli.classify(photos, output="rows.csv", **tiny)
 
 
+@pytest.mark.slow
 def test_evaluate_gives_the_commands_rows_and_writes_nothing(photos, tiny):
     Path("accuracy.csv").write_text("mine")  # where the command would write
     rows = afdcli.evaluate(photos, levels="jpeg:30,10", **tiny)
@@ -221,6 +222,7 @@ def test_the_model_refuses_what_is_no_picture_in_a_sentence(tmp_path, tiny):
         model(Image.new("RGB", (8, 8)), topk=0)
 
 
+@pytest.mark.slow
 def test_a_script_needs_no_guard(photos, tiny):
     Path("script.py").write_text(
         "import multiprocessing\n"

@@ -332,6 +332,7 @@ def test_what_gave_no_row_is_counted(afd, album, network, tmp_path, command):
         assert (found["passed_over"], found["repeated"]) == (2, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("weights", "expected"),
     [
@@ -376,6 +377,7 @@ def test_lists_with_gaps_or_doubles_are_refused(afd, flag, value, reason):
     assert (code, out) == (2, "") and reason in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["classify", "evaluate", "degrade"])
 def test_quiet_prints_nothing(afd, album, network, tmp_path, command):
     flags = {
@@ -444,6 +446,7 @@ def test_on_a_terminal_afd_asks_before_it_replaces(afd, album, network, tmp_path
     assert (output.read_bytes() == before) == (expected == 2)
 
 
+@pytest.mark.slow
 def test_resuming_after_a_failure_is_still_exit_code_1(afd, album, network, tmp_path):
     (album / "1.5.jpg").touch()
     command = ("classify", album, "-o", tmp_path / "rows.csv", "--workers", "0", *network)

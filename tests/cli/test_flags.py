@@ -63,6 +63,7 @@ def wider_app():
     return app, seen
 
 
+@pytest.mark.slow
 def test_a_new_field_is_a_flag_an_entry_in_the_json_and_a_line_in_the_docs(tmp_path, capsys):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     app, _ = wider_app()

@@ -184,6 +184,7 @@ def test_a_sequence_is_saves_one_after_the_other(source, tmp_path):
     assert manifest(tmp_path / "out", "jpeg-25-10")[0]["passes"] == "2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_number_of_workers_changes_nothing(source, tmp_path, workers):
     wanted = levels(10, 25, passes=3, shift=True)

@@ -175,6 +175,7 @@ def test_other_weights_are_compared_with_the_first(labelled, monkeypatch, classi
     assert [row["difference"] for row in rows[2:]] == [-rows[0]["top1"], -rows[1]["top1"]]
 
 
+@pytest.mark.slow
 def test_classifiers_are_told_the_quality_in_each_files_tables(plain, monkeypatch, classifier):
     told = []
 
@@ -315,6 +316,7 @@ def test_the_seed_decides_what_is_drawn(plain):
     assert first[1]["bytes_per_pixel"] != other[1]["bytes_per_pixel"]
 
 
+@pytest.mark.slow
 def test_batches_and_workers_change_nothing(labelled):
     rows = evaluate(labelled, 20, 5)
     run = Evaluation(

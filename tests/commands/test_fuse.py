@@ -32,6 +32,7 @@ def options(tmp_path, dedrifted):
     return FuseOptions(module, tmp_path / "out.safetensors", (str(tmp_path / "photos"),), network)
 
 
+@pytest.mark.slow
 def test_the_folded_module_is_smaller_and_the_same(options):
     fused = fuse(options)
     assert fused.difference < 1e-5 and fused.photos == 2
@@ -75,6 +76,7 @@ def test_a_fold_that_is_not_the_same_is_not_written(options, monkeypatch):
     assert not options.destination.exists()
 
 
+@pytest.mark.slow
 def test_a_folded_module_and_other_weights_of_the_backbone_are_refused(options, tmp_path):
     fuse(options)
     again = replace(options, destination=tmp_path / "again.safetensors")
@@ -86,6 +88,7 @@ def test_a_folded_module_and_other_weights_of_the_backbone_are_refused(options, 
         fuse(replace(again, backbone_checkpoint=other))
 
 
+@pytest.mark.slow
 def test_nothing_but_an_earlier_fold_is_replaced(options, tmp_path):
     fuse(options)
     with pytest.raises(OutputExists, match=r"finished result of afd fuse\. Add --overwrite"):

@@ -114,11 +114,13 @@ def test_results_are_those_of_a_plain_loop(workers, count):
     assert mapped(double, range(count), workers) == [2 * number for number in range(count)]
 
 
+@pytest.mark.slow
 def test_the_order_is_kept_where_later_items_end_first():
     seconds = [0.4, 0, 0.1, 0, 0]
     assert mapped(after, seconds) == seconds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead", [1, 3])
 def test_few_items_are_taken_before_their_turn(ahead):
     taken = []
@@ -197,6 +199,7 @@ def test_an_exception_after_a_crash_waits_for_its_turn(ahead):
         next(results)
 
 
+@pytest.mark.slow
 def test_one_may_stop_early():
     results = ordered_map(double, iter(range(10**9)), workers=2, ahead=4, crashed=crashed)
     assert [next(results) for _ in range(3)] == [0, 2, 4]

@@ -145,6 +145,7 @@ def test_the_papers_map_may_say_how_much_is_added_where_something_is_lost() -> N
     torch.testing.assert_close(module.correct(drift, 0, features), features + share * module.later[0](features))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sized", [0, 5])
 @pytest.mark.parametrize("size", [64, 57])
 def test_folded_and_exported_it_is_the_same(size: int, sized: int) -> None:

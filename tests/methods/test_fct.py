@@ -52,6 +52,7 @@ def test_a_quality_that_is_not_known_is_estimated_and_one_that_is_known_is_not()
     torch.testing.assert_close(module.mend(features, images)[0], every)
 
 
+@pytest.mark.slow
 def test_on_real_photos_the_wrong_quality_makes_predictions_worse() -> None:
     torch.manual_seed(0)
     backbone = load_backbone(DEFAULT_BACKBONE)

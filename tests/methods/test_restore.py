@@ -40,6 +40,7 @@ def network(tmp_path: Path, channels: int = 3) -> nn.Module:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".pth", ".safetensors"])
 def test_a_network_of_others_restores_images_before_the_classifier(tmp_path: Path, ending: str) -> None:
     model = network(tmp_path)

@@ -18,6 +18,8 @@ from afdcli.options import TAPS
 from afdcli.photos.labels import Labels
 from afdcli.photos.preprocessing import Preprocessing
 
+pytestmark = pytest.mark.slow
+
 BACKBONES = [
     "resnet18",
     "resnet50",

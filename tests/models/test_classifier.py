@@ -61,6 +61,7 @@ def test_each_image_of_a_batch_is_classified_by_itself(classifier, pixels):
         np.testing.assert_allclose(one_probability[0], probability[number], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_where_memory_is_short_fewer_images_go_together_and_the_outcome_is_the_same(classifier, pixels, monkeypatch):
     many = np.concatenate([pixels, pixels[::-1], pixels])
     expected, predict, sizes = classifier.predict_topk(many, 3), classifier.predict, []
@@ -112,6 +113,7 @@ def test_auto_is_the_plain_backbone_where_none_is_shipped_or_its_weights_are_oth
         assert load_classifier(options, "auto").module is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["afd", "module.safetensors", "", "None"])
 def test_a_module_that_is_not_there_is_refused(weights, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -108,6 +108,7 @@ def test_a_checkpoint_of_any_kind_gives_the_same_model(tiny, checkpoint, tmp_pat
     assert backbone.labels.names == (("ant", "bee", "cat") if kind == "safetensors" else ("0", "1", "2"))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_goes_before_the_packaged_weights(tmp_path):
     torch.manual_seed(0)
     model = timm.create_model(NAME, num_classes=2)

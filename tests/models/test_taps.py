@@ -11,6 +11,7 @@ torch.set_num_threads(1)  # Threads that wait for a busy processor make small ne
 NAME = "tf_efficientnet_lite0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tap", TAPS)
 def test_a_cut_backbone_is_the_same_network(tap):
     backbone = load_backbone(NAME)

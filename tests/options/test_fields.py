@@ -129,6 +129,7 @@ ANYTHING = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.sampled_from([one for kind in COMMANDS for one in fields_of(kind)]), ANYTHING)
 def test_any_value_is_taken_or_refused_in_a_sentence(one, value):
     try:
@@ -151,7 +152,7 @@ def test_settings_leave_out_what_does_not_decide_the_rows():
 TRAINING = (
     "photos labels method weights tap width growth depth stride hidden pooled rank steps learning_rate feature_weight"
     " stage_weight logit_weight pixel_weight quality_weight clean_share crop_first_share validate_every seed model read"
-    " estimator drift_weight shares least_crop"
+    " estimator drift_weight shares least_crop narrow"
 )
 
 

@@ -228,6 +228,7 @@ POSITIONS = st.one_of(st.integers(0, 99), st.integers(0, 9999))  # Headers are w
 BYTES = st.one_of(st.sampled_from([0, 1, 127, 128, 255]), st.integers(0, 255))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VALID)
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(changes=st.lists(st.tuples(POSITIONS, BYTES), max_size=8), kept=st.one_of(st.just(9999), POSITIONS))

@@ -139,6 +139,7 @@ def test_a_file_here_may_look_like_a_uri(tmp_path, monkeypatch):
     assert read_rgb("memory://photo.png", ReadOptions()).size == (9, 9)
 
 
+@pytest.mark.slow
 def test_rows_and_copies_are_those_of_files_here(photos, dedrifted, tmp_path):
     """By processes of their own, which must open the store themselves."""
     rows, copies, measured = [], [], []

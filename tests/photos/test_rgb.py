@@ -62,6 +62,7 @@ def as_a_whole(data, profile):
     return rgb
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "mode", "options"), MODES)
 @pytest.mark.parametrize("profile", [None, SWAPPED])
 @pytest.mark.parametrize("tile", [20, 1024])
@@ -106,6 +107,7 @@ HUGE += [("TIFF", mode, {"compression": "tiff_adobe_deflate"}) for mode in ("I",
 HUGE += [("JPEG", "RGB", {}), ("JPEG", "CMYK", {}), ("BMP", "RGB", {}), ("GIF", "P", {})]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems measure it otherwise")
 @pytest.mark.parametrize(("kind", "mode", "options"), HUGE)
 def test_no_mode_takes_more_memory_than_is_promised(tmp_path, kind, mode, options):

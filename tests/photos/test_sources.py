@@ -291,6 +291,7 @@ WORDS = st.text("ab1. -\n'\"é", min_size=1, max_size=3).filter(lambda word: wor
 TREES = st.lists(st.tuples(st.lists(WORDS, max_size=3), WORDS, st.sampled_from([".jpg", ".PNG", ".txt"])), max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(TREES)
 def test_random_trees_give_each_photo_once_and_in_the_same_order(tree):

@@ -10,6 +10,7 @@ from afdcli.results.figures import Explanation, accuracy_curves, training_curves
 HEAD = ",".join(LOG_COLUMNS) + "\n"
 
 
+@pytest.mark.slow
 def test_training_curves_show_what_the_log_holds(tmp_path):
     log, picture = tmp_path / "log.csv", tmp_path / "log.png"
     falling = [f"{step},{2 / step},{1 / step},0.5,0.1,0.3,,0.2" + "," * 7 + "\n" for step in range(1, 201)]
@@ -50,6 +51,7 @@ def test_accuracy_curves_have_a_panel_for_each_codec_and_number_of_passes(tmp_pa
 HOSTILE = ["lr$1e_{-3$", "_hidden", "a|b", "^", "\\frac", "new\nline", "`x`", "<b>*", "\x1b[31m", "caf\udce9"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_name_breaks_a_picture_or_is_left_out_of_it(name, tmp_path, monkeypatch):
     legends = []

@@ -13,6 +13,8 @@ from afdcli.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoin
 from afdcli.options import ModelOptions, TrainOptions
 from afdcli.training.pruning import channels, narrow_config, prune
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 SHAPES = {
