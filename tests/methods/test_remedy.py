@@ -7,7 +7,6 @@ from afdcli.methods.remedy import Batch, Remedy, misprediction
 from afdcli.options import METHOD_NAMES
 
 
-@pytest.mark.slow
 def test_losses_by_hand():
     target = torch.tensor([[1.0, 2.0], [0.0, 2.0]])
     assert relative_error(target, target) == 0
