@@ -593,6 +593,48 @@ def test_links_in_the_destination_lead_nowhere(source, tmp_path, link):
     assert tree(source) == before
 
 
+@pytest.mark.parametrize("kind", ["a file", "a folder", "a link to a photo", "a link to nothing"])
+def test_what_lies_in_the_place_of_a_new_copy_and_is_not_ours_stays(source, tmp_path, kind):
+    out = tmp_path / "out"
+    degrade(source, out)
+    place = out / "jpeg-10" / "new.jpg"
+    if kind == "a file":
+        place.write_text("precious")
+    elif kind == "a folder":
+        place.mkdir()
+    else:
+        place.symlink_to(source / "a.jpg" if "photo" in kind else tmp_path / "nowhere")
+    picture(9).save(source / "new.jpg")
+    before = tree(source)
+    degrade(source, out)
+    (bad,) = [row for row in manifest(out) if row["status"] == "error"]
+    assert bad["source"] == "new.jpg" and "afd degrade did not write it" in bad["error"]
+    assert tree(source) == before
+    assert {"a file": place.is_file(), "a folder": place.is_dir()}.get(kind, place.is_symlink())
+    assert kind != "a file" or place.read_text() == "precious"
+
+
+def test_a_copy_that_a_killed_run_wrote_without_its_row_is_ours(source, tmp_path):
+    out = tmp_path / "out"
+    degrade(source, out)
+    lines = (out / "jpeg-10.csv").read_bytes().splitlines(keepends=True)
+    (out / "jpeg-10.csv").write_bytes(b"".join(lines[:2]))
+    degrade(source, out)
+    assert {row["status"] for row in manifest(out)} == {"ok"}
+
+
+def test_a_folder_of_copies_that_became_a_link_is_not_written_to(source, tmp_path):
+    out, others = tmp_path / "out", tmp_path / "others"
+    degrade(source, out)
+    others.mkdir()
+    (others / "a.jpg").write_text("precious")
+    (out / "jpeg-10").rename(tmp_path / "aside")
+    (out / "jpeg-10").symlink_to(others)
+    with pytest.raises(OutputRefused, match="is a link"):
+        degrade(source, out)
+    assert tree(others) == {"a.jpg": b"precious"}
+
+
 @pytest.mark.parametrize("how", ["list", "pattern", "link", "URI"])
 def test_copies_are_no_sources_of_their_own_folder(source, tmp_path, monkeypatch, how):
     out = tmp_path / "out"
