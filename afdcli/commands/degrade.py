@@ -28,7 +28,7 @@ from afdcli.photos.damage import degrade_photo
 from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import decode_rgb, read_file
 from afdcli.photos.sources import Source, Sources, printable
-from afdcli.results.copies import COLUMNS, PARTIAL, PROGRAM, Places, folds_names, relative, write
+from afdcli.results.copies import COLUMNS, PARTIAL, PROGRAM, Places, check_free, folds_names, listed_in, relative, write
 from afdcli.results.overlap import Among, Inside, check_apart, check_own, folder_of, manifest_of, origin
 from afdcli.results.record import record
 from afdcli.results.rowfile import ResultFile
@@ -42,6 +42,8 @@ class Task:
     names: tuple[str, ...]
     """Empty where the source has an error."""
     rows: tuple[Row | None, ...]
+    ours: tuple[bool, ...] = ()
+    """Whether the manifest had a copy of that name, of whatever photo; empty where the source has an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,10 @@ class Degrading:
             OutputRefused: the destination was made with other settings, or cannot be written.
         """
         options = self._options
+        listed = Places(folds=False)
+        for degradation in options.degradations:  # before --overwrite begins a manifest anew
+            for path in listed_in(manifest_of(options, degradation)):
+                listed.claim(path, "")
         with ExitStack() as stack:
             manifests = [
                 stack.enter_context(_open_manifest(options, one, self._origin)) for one in options.degradations
@@ -110,7 +116,7 @@ class Degrading:
                 before.append(manifest.kept(folder / "manifest"))
             places = {one.last.codec: Places(folds_names(folder)) for one in options.degradations}
             work, crashed = partial(_degrade_one, options=options), partial(_crashed, options=options)
-            tasks = _tasks(self.sources, before, places, self._inside(), options)
+            tasks = _tasks(self.sources, before, listed, places, self._inside(), options)
             done: Iterator[tuple[Source, list[Copy]]]
             if options.cluster == "ray":
                 done = ray_ordered_map(work, tasks, crashed=crashed)
@@ -166,6 +172,7 @@ def _partial_folder(folder: Path) -> Iterator[Path]:
 def _tasks(
     sources: Iterable[Source],
     before: list[Iterator[Row]],
+    listed: Places,
     places: dict[str, Places],
     inside: Inside,
     options: DegradeOptions,
@@ -185,7 +192,9 @@ def _tasks(
         except UnreadableImage as error:
             yield Task(replace(source, error=str(error)), (), rows)
         else:
-            yield Task(source, tuple(names[one.last.codec] for one in options.degradations), rows)
+            copies = [(one.name, names[one.last.codec]) for one in options.degradations]
+            ours = tuple(listed.has(printable(f"{folder}/{name}")) for folder, name in copies)
+            yield Task(source, tuple(name for _, name in copies), rows, ours)
 
 
 def _degrade_one(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy]]:
@@ -196,7 +205,8 @@ def _degrade_one(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy
             raise UnreadableImage(source.error)
         data = read_file(source.path)
         digest = hashlib.sha256(data).hexdigest()
-        jobs = [_Job(source, *job, digest) for job in zip(options.degradations, task.names, task.rows, strict=True)]
+        each = zip(options.degradations, task.names, task.rows, task.ours, strict=True)
+        jobs = [_Job(source, *one, digest) for one in each]
         known = [job.is_verified(options.destination) for job in jobs]
         if not all(known):
             image = decode_rgb(data, options.read).image
@@ -223,6 +233,8 @@ class _Job:
     """What the copy is called, below its folder."""
     before: Row | None
     """What the manifest had for it."""
+    is_ours: bool
+    """Whether the manifest had a copy of that name."""
     digest: str
     """The source's SHA-256."""
 
@@ -241,7 +253,10 @@ class _Job:
         """Compress, and write. What one codec or file system refuses is no matter of the others."""
         try:
             data = degrade_photo(image, self.degradation, options.seed, self.source.name)
-            write(os.path.join(options.destination, self.degradation.name), self.name, data)
+            folder = os.path.join(options.destination, self.degradation.name)
+            if not self.is_ours:
+                check_free(folder, self.name, data)
+            write(folder, self.name, data)
         except UnreadableImage as error:
             return _error(self.source, self.degradation, self.before, str(error))
         row = {

@@ -13,8 +13,9 @@ import ntpath
 import os
 import re
 import sqlite3
+import stat
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +108,31 @@ def place(folder: str, name: str) -> str:
     return path
 
 
+def listed_in(manifest: Path) -> Iterator[str]:
+    """The paths of the copies that the file `manifest` has; none if it is not there."""
+    with suppress(FileNotFoundError), manifest.open(newline="", encoding="utf-8", errors="replace") as file:
+        yield from (row.get("path") or "" for row in csv.DictReader(file))
+
+
+def check_free(folder: str, name: str, data: bytes) -> None:
+    """Check that nothing lies at a copy's `place` but `data` itself, which a killed run has written, and no row yet.
+
+    Raises:
+        UnreadableImage: something does: a file, a folder, or a link to anything.
+    """
+    path = Path(place(folder, name))
+    if not os.path.lexists(path):
+        return
+    with suppress(OSError):  # what nobody may read
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode) and status.st_size == len(data) and path.read_bytes() == data:
+            return
+    raise UnreadableImage(
+        f"'{os.path.basename(folder)}/{printable(name)}' is there already, and the manifest has no such copy: "
+        "afd degrade did not write it. Move it away"
+    )
+
+
 def write(folder: str, name: str, data: bytes) -> None:
     """Write a copy to its `place`: all of it or nothing. A link that is there is replaced, not followed.
 
@@ -165,6 +191,11 @@ class Places:
             return None
         ((first,),) = self._base.execute("SELECT source FROM places WHERE place = ?", (key,))
         return bytes(first).decode("utf-8", "surrogatepass")
+
+    def has(self, name: str) -> bool:
+        """Whether a source has the place `name`."""
+        key = name.encode("utf-8", "surrogatepass")
+        return self._base.execute("SELECT 1 FROM places WHERE place = ?", (key,)).fetchone() is not None
 
 
 def folds_names(folder: Path) -> bool:

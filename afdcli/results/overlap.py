@@ -89,6 +89,8 @@ def check_own(options: DegradeOptions, degradation: Degradation, sources: list[s
         OutputRefused: it is not.
     """
     folder, found = folder_of(options, degradation), read_record(manifest_of(options, degradation))
+    if folder.is_symlink():
+        raise OutputRefused(f"'{folder}' is a link, and afd degrade makes none. Choose another destination.")
     if os.path.lexists(folder) and (found is None or found["program"] != PROGRAM):
         raise OutputRefused(f"'{folder}' exists, and was not made by afd degrade. Choose another destination.")
     if found is not None and found.get("sources", sources) != sources and not options.overwrite:

@@ -13,7 +13,7 @@ from typing import Any
 from afdcli.errors import OutputRefused
 from afdcli.formats.rows import FORMATS, Columns, Row
 from afdcli.results.changes import Changes, changes_path
-from afdcli.results.journal import Journal, no_room
+from afdcli.results.journal import Journal, foreign, no_room
 from afdcli.results.record import PARTIAL, check_may_write, digest, read_record, record_path, write_record
 from afdcli.results.stamps import stamps_path
 
@@ -90,7 +90,10 @@ class ResultFile:
             self._write_record(complete=False)
             self._journal.begin()
         elif self._whole is not None and not self._journal.path.exists():
-            self._journal.begin(self._whole.read(self.path))
+            try:
+                self._journal.begin(self._whole.read(self.path))
+            except ValueError:
+                raise foreign(self.path) from None
         self._journal.check_head()
         self._apply_changes()  # of a run that was killed before it did
         self._journal.open()

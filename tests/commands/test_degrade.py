@@ -511,6 +511,7 @@ def test_no_name_changes_a_byte_of_the_sources(names, how, linked):
             (photos / "up").symlink_to("..")
         patch.chdir(photos)
         names = [name.replace("{photos}", str(photos)) for name in names]
+        names = [part for name in names for part in name.split("\0") if part]  # as a list is read
         # Folders would be searched, and some of them are the whole disk.
         names = [f"{name}/a.jpg" if os.path.isdir(name) or "file:" in name else name for name in names]
         for name in names:
@@ -594,6 +595,48 @@ def test_links_in_the_destination_lead_nowhere(source, tmp_path, link):
         bad = [row["source"] for row in manifest(out) if row["status"] == "error"]
         assert bad == ([name for name in NAMES if "holiday" in name] if link == "a folder in it" else [])
     assert tree(source) == before
+
+
+@pytest.mark.parametrize("kind", ["a file", "a folder", "a link to a photo", "a link to nothing"])
+def test_what_lies_in_the_place_of_a_new_copy_and_is_not_ours_stays(source, tmp_path, kind):
+    out = tmp_path / "out"
+    degrade(source, out)
+    place = out / "jpeg-10" / "new.jpg"
+    if kind == "a file":
+        place.write_text("precious")
+    elif kind == "a folder":
+        place.mkdir()
+    else:
+        place.symlink_to(source / "a.jpg" if "photo" in kind else tmp_path / "nowhere")
+    picture(9).save(source / "new.jpg")
+    before = tree(source)
+    degrade(source, out)
+    (bad,) = [row for row in manifest(out) if row["status"] == "error"]
+    assert bad["source"] == "new.jpg" and "afd degrade did not write it" in bad["error"]
+    assert tree(source) == before
+    assert {"a file": place.is_file(), "a folder": place.is_dir()}.get(kind, place.is_symlink())
+    assert kind != "a file" or place.read_text() == "precious"
+
+
+def test_a_copy_that_a_killed_run_wrote_without_its_row_is_ours(source, tmp_path):
+    out = tmp_path / "out"
+    degrade(source, out)
+    lines = (out / "jpeg-10.csv").read_bytes().splitlines(keepends=True)
+    (out / "jpeg-10.csv").write_bytes(b"".join(lines[:2]))
+    degrade(source, out)
+    assert {row["status"] for row in manifest(out)} == {"ok"}
+
+
+def test_a_folder_of_copies_that_became_a_link_is_not_written_to(source, tmp_path):
+    out, others = tmp_path / "out", tmp_path / "others"
+    degrade(source, out)
+    others.mkdir()
+    (others / "a.jpg").write_text("precious")
+    (out / "jpeg-10").rename(tmp_path / "aside")
+    (out / "jpeg-10").symlink_to(others)
+    with pytest.raises(OutputRefused, match="is a link"):
+        degrade(source, out)
+    assert tree(others) == {"a.jpg": b"precious"}
 
 
 @pytest.mark.parametrize("how", ["list", "pattern", "link", "URI"])
@@ -764,3 +807,17 @@ def test_the_folder_of_the_photos_is_no_destination(tmp_path, named):
     assert tree(photos) == before
     degrade(given[named], photos / "copies")
     assert (photos / "a.png").read_bytes() == before["a.png"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_is_in_no_manifest_stays_whatever_is_asked(source, tmp_path, overwrite):
+    """A file of somebody's, in the place of a copy that is only made now."""
+    out = tmp_path / "out"
+    degrade(source, out)
+    (out / "jpeg-10" / "new.jpg").write_bytes(b"somebody's own")
+    picture(5).save(source / "new.jpg")
+    degrade(source, out, size=48 if overwrite else None, overwrite=overwrite)
+    assert (out / "jpeg-10" / "new.jpg").read_bytes() == b"somebody's own"
+    rows = {row["source"]: row for row in manifest(out)}
+    assert rows["new.jpg"]["status"] == "error" and "is there already" in rows["new.jpg"]["error"]
+    assert rows["a.jpg"]["status"] == "ok" and (rows["a.jpg"]["width"] == "48") == overwrite

@@ -501,3 +501,16 @@ def test_a_record_has_every_option_by_its_own_name():
     assert (found["exif"], found["degraded"], found["output"]) == ("ignore", None, "accuracy.csv")
     assert found["levels"][1] == {"codec": "webp", "quality": 20, "subsampling": "4:2:0"}
     assert json.loads(json.dumps(found)) == found
+
+
+@pytest.mark.parametrize("harm", [b"", b"edited", b"PAR1"])
+def test_a_parquet_file_that_is_none_any_more_is_refused(tmp_path, harm):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "p.parquet"
+    with ResultFile(path, {"path": str}, record("afd test", {}), resume=True) as file:
+        file.write([{"path": "a"}])
+    path.write_bytes(path.read_bytes() + harm if harm == b"edited" else harm)
+    left = path.read_bytes()
+    with pytest.raises(OutputRefused, match="changed by another program"):
+        ResultFile(path, {"path": str}, record("afd test", {}), resume=True)
+    assert path.read_bytes() == left
