@@ -69,6 +69,7 @@ class Evaluation:
             self.cases = [Case(*case) for case in zip(sources, labels, copies, strict=True)]
         self.labelled = labels[0] is not None
         self._known: list[int] = []
+        self._reason = ""
         self._sizes: list[np.ndarray] = []
         self._tops: dict[str, list[np.ndarray]] = {name: [] for name in self._classifiers}
         self._probabilities: dict[str, list[np.ndarray]] = {name: [] for name in self._classifiers}
@@ -89,6 +90,7 @@ class Evaluation:
                 self._tops[name] += list(outcome.tops[name])
                 self._probabilities[name] += list(outcome.probabilities[name])
             readable = [one for one in outcome.batch if not one.error]
+            self._reason = self._reason or next((one.error for one in outcome.batch if one.error), "")
             self._sizes += [one.sizes for one in readable if one.sizes is not None]
             self._known += [-1 if one.case.label is None else one.case.label for one in readable]
             yield from outcome.batch
@@ -129,8 +131,12 @@ class Evaluation:
         """The values for `COLUMNS`: for each classifier the undamaged photos first, then every level.
 
         Raises:
-            WrongUse: not one photo could be read.
+            WrongUse: not one photo could be read, or has a copy that is as it was made.
         """
+        if not self._known and self._options.degraded is not None:
+            raise WrongUse(
+                f"Not one photo can be measured with the copies in '{self._options.degraded}': {self._reason}."
+            )
         if not self._known:
             raise self.sources.unreadable()
         clean = Level("clean", None, 0, self._options.order if self._options.degraded is None else self.levels[0].order)
