@@ -16,6 +16,7 @@ import numpy as np
 from afdcli import atomic
 from afdcli.engines.engine import Engine
 from afdcli.engines.loading import load_engine
+from afdcli.errors import WrongUse
 from afdcli.formats import codecs
 from afdcli.formats.rows import Row
 from afdcli.machines.cluster import ray_map_parts
