@@ -5,10 +5,14 @@
 One unreadable photo gets its neighbour's row, or ends the run; EXIF orientation is not looked at.
 """
 
+import argparse
 import csv
-import sys
 import time
 
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("folder")
+parser.add_argument("out")
+arguments = parser.parse_args()
 begin = time.perf_counter()
 
 import timm  # noqa: E402
@@ -17,7 +21,7 @@ from timm.data import create_dataset, create_loader, resolve_model_data_config  
 
 from afdcli.models.backbones import load_backbone  # noqa: E402
 
-folder, out = sys.argv[1:]
+folder, out = arguments.folder, arguments.out
 model = timm.create_model("tf_efficientnet_lite0").eval()
 model.load_state_dict(load_backbone("tf_efficientnet_lite0").model.state_dict())
 config = resolve_model_data_config(model)
