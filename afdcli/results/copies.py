@@ -109,8 +109,8 @@ def place(folder: str, name: str) -> str:
 
 
 def listed_in(manifest: Path) -> Iterator[str]:
-    """The paths of the copies that the file `manifest` has; none if it is not there."""
-    with suppress(FileNotFoundError), manifest.open(newline="", encoding="utf-8", errors="replace") as file:
+    """The paths of the copies that the file `manifest` has; none if it is not there, or cannot be read."""
+    with suppress(OSError, csv.Error), manifest.open(newline="", encoding="utf-8", errors="replace") as file:
         yield from (row.get("path") or "" for row in csv.DictReader(file))
 
 
