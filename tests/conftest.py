@@ -1,4 +1,4 @@
-"""Pictures that several test files need: made here, the same on every run. And no test touches the user's cache."""
+"""What several test files need, made here, the same on every run. And no test touches the user's cache."""
 
 import os
 import signal
@@ -13,6 +13,37 @@ from PIL import Image
 
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="afd-tests-")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background jobs ignore it, and so would children.
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The flags of a small network, its weights random."""
+    import timm  # only here: most tests go without torch
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("network") / "tiny.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), path)
+    return ("--backbone", "test_resnet", "--backbone-checkpoint", str(path), "--device", "cpu", "--batch-size", "8")
+
+
+@pytest.fixture
+def unprivileged() -> Callable[[], AbstractContextManager[None]]:
+    """Permissions do not hold for root: with this, be nobody for a while."""
+
+    @contextmanager
+    def nobody() -> Iterator[None]:
+        if os.geteuid() != 0:
+            yield
+            return
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return nobody
 
 
 @pytest.fixture

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from afdcli.cli import app
 
@@ -37,15 +35,6 @@ def photos(tmp_path):
         else:
             os.link(tmp_path / "photos" / "0" / f"{number % 3:03}.jpg", path)
     return tmp_path / "photos"
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    """The flags of a small network, its weights random."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("network") / "tiny.safetensors"
-    save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), path)
-    return ("--backbone", "test_resnet", "--backbone-checkpoint", str(path), "--device", "cpu", "--batch-size", "8")
 
 
 def in_peace(monkeypatch, *args):

@@ -13,9 +13,10 @@ import numpy as np
 from afdcli.engines.engine import Engine
 from afdcli.engines.loading import load_engine
 from afdcli.errors import OutputRefused
-from afdcli.formats.rows import Row
+from afdcli.formats.rows import Columns, Row
 from afdcli.machines.cluster import ray_map_parts
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map, threaded_map
+from afdcli.models.description import Description
 from afdcli.options import ClassifyOptions
 from afdcli.photos.samples import Sample, load_sample
 from afdcli.photos.sources import Source, Sources, printable
@@ -63,7 +64,8 @@ class Classification:
         """Photos in all."""
         self.classifier = load_engine(options.model, options.weights)
         about = self.classifier.about
-        self._options = options = replace(options, topk=min(options.topk, len(about.labels.names)))
+        options, self._columns = _fitting(options, about)
+        self._options = options
         settings = {
             "backbone": about.backbone,
             "backbone_sha256": about.backbone_sha256,
@@ -74,7 +76,6 @@ class Classification:
             "fast_decode": options.fast_decode,
             **asdict(options.read),
         }
-        self._columns = columns(options.topk, uses_quality=about.uses_quality, estimates_drift=about.estimates_drift)
         self._file = ResultFile(
             options.output,
             self._columns,
@@ -161,11 +162,15 @@ def rows_of(options: ClassifyOptions) -> Iterator[Row]:
     """
     sources = Sources(options.inputs)
     classifier = load_engine(options.model, options.weights)
-    options = replace(options, topk=min(options.topk, len(classifier.about.labels.names)))
-    about = classifier.about
-    names = columns(options.topk, uses_quality=about.uses_quality, estimates_drift=about.estimates_drift)
+    options, names = _fitting(options, classifier.about)
     batches = _classify_anywhere(iter(sources), classifier, options)
     return (prediction.row(names) for batch in batches for prediction in batch)
+
+
+def _fitting(options: ClassifyOptions, about: Description) -> tuple[ClassifyOptions, Columns]:
+    """`options` with no more classes than there are, and the columns that the rows then have."""
+    options = replace(options, topk=min(options.topk, len(about.labels.names)))
+    return options, columns(options.topk, uses_quality=about.uses_quality, estimates_drift=about.estimates_drift)
 
 
 def _classify_anywhere(

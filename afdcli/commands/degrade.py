@@ -307,12 +307,7 @@ def _failed(task: Task, reason: str, options: DegradeOptions) -> list[Copy]:
 
 def _error(source: Source, degradation: Degradation, before: Row | None, reason: str) -> Copy:
     row = {**_row(source, degradation), "status": "error", "error": printable(reason)}
-    return Copy(row, before is not None and _texts(before) == _texts(row))
-
-
-def _texts(row: Row) -> dict[str, str]:
-    """Values as a manifest has them."""
-    return {name: "" if value is None else str(value) for name, value in row.items()}
+    return Copy(row, before == row)
 
 
 def _crashed(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy]]:

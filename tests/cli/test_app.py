@@ -15,10 +15,8 @@ import zlib
 
 import numpy as np
 import pytest
-import timm
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from afdcli.cli import app
 from afdcli.commands import evaluate
@@ -32,15 +30,6 @@ torch.set_num_threads(1)  # Threads that wait for a busy processor make small ne
 def picture(seed, width=64, height=48):
     rng = np.random.default_rng(seed)
     return Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)).resize((width, height))
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    """The flags of a small network, its weights random."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("network") / "tiny.safetensors"
-    save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), path)
-    return ("--backbone", "test_resnet", "--backbone-checkpoint", str(path), "--device", "cpu", "--batch-size", "8")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import os
 import struct
 import warnings
 import zlib
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -32,19 +31,6 @@ from PIL import Image, ImageOps
 from afdcli.errors import UnreadableImage
 from afdcli.options import ReadOptions
 from afdcli.photos.reading import decode_rgb, read_rgb
-
-
-@contextmanager
-def unprivileged():
-    """Permissions do not hold for root: be nobody for a while."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def refused_file(path):
@@ -192,7 +178,7 @@ def test_a_named_pipe_is_refused_without_waiting_for_a_writer(tmp_path):
     assert refused_file(tmp_path / "x.jpg") == "not a regular file"
 
 
-def test_a_file_without_permission_is_refused(tmp_path, monkeypatch):
+def test_a_file_without_permission_is_refused(tmp_path, monkeypatch, unprivileged):
     monkeypatch.chdir(tmp_path)
     tmp_path.chmod(0o755)
     Path("x.jpg").write_bytes(b"x")

@@ -4,7 +4,6 @@ import io
 import os
 import sys
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,19 +14,6 @@ from hypothesis import strategies as st
 from afdcli.errors import WrongUse
 from afdcli.photos import sources as module
 from afdcli.photos.sources import IMAGE_ENDINGS, Sources, local_path, printable
-
-
-@contextmanager
-def unprivileged():
-    """Permissions do not hold for root: be nobody for a while."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.fixture
@@ -253,7 +239,7 @@ def test_broken_links_that_look_like_photos_are_kept_for_the_report(here):
     assert names(".") == ["gone.jpg", "self.jpg"]
 
 
-def test_a_folder_that_cannot_be_read_is_reported_and_the_rest_still_comes(here):
+def test_a_folder_that_cannot_be_read_is_reported_and_the_rest_still_comes(here, unprivileged):
     touch("photos/a.jpg", "photos/locked/b.jpg", "photos/z.jpg")
     Path("photos/locked").chmod(0)
     with unprivileged():
