@@ -14,6 +14,7 @@ from pathlib import Path
 from afdcli.errors import OutputRefused
 from afdcli.options import Degradation, DegradeOptions
 from afdcli.photos import remote
+from afdcli.photos.folders import identity
 from afdcli.photos.sources import local_path, printable
 from afdcli.results.copies import PROGRAM
 from afdcli.results.record import read_record
@@ -23,15 +24,14 @@ class Inside:
     """Tells in which of some folders a file lies, whatever it is called."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        """Take those of `folders` that are there now."""
-        found = {_identity(str(folder)): str(folder) for folder in folders}
-        self._folders = {identity: folder for identity, folder in found.items() if identity}
+        """Take `folders`, as they are there now."""
+        self._folders = {identity(str(folder)): str(folder) for folder in folders}
         self._folder = functools.lru_cache(maxsize=10_000)(self._search)  # Most photos lie beside the last one.
 
     def __call__(self, path: str) -> str | None:
         """The folder that has the photo or folder at `path`, or is it; None if none has."""
         here = _on_this_machine(path)
-        if here is None or "\0" in here or not self._folders:
+        if here is None or "\0" in here:
             return None
         if os.path.islink(here) or os.path.isdir(here):
             return self._search(here)
@@ -40,9 +40,8 @@ class Inside:
     def _search(self, path: str) -> str | None:
         real = os.path.realpath(path)
         while True:
-            identity = _identity(real)
-            if identity in self._folders:
-                return self._folders[identity]
+            if (found := self._folders.get(identity(real))) is not None:
+                return found
             if (parent := os.path.dirname(real)) == real:
                 return None
             real = parent
@@ -53,13 +52,13 @@ class Among:
 
     def __init__(self, folder: Path) -> None:
         """Of `folder`, which need not be there."""
-        self._folder = _identity(str(folder))
-        self._is_it = functools.lru_cache(maxsize=10_000)(lambda parent: _identity(parent) == self._folder)
+        this = identity(str(folder))
+        self._is_it = functools.lru_cache(maxsize=10_000)(lambda parent: identity(parent) == this)
 
     def __call__(self, path: str) -> bool:
         """Whether the photo at `path` lies there, and not in a folder in it."""
         here = _on_this_machine(path)
-        return self._folder is not None and here is not None and self._is_it(os.path.dirname(here) or ".")
+        return here is not None and self._is_it(os.path.dirname(here) or ".")
 
 
 def check_apart(folders: Sequence[Path], paths: Sequence[str]) -> None:
@@ -127,11 +126,3 @@ def _on_this_machine(path: str) -> str | None:
     """The local path that `path` stands for; None if it is on another machine."""
     here = local_path(re.sub("^local:", "file:", path, flags=re.IGNORECASE))
     return None if remote.is_uri(here) else here
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino
