@@ -24,6 +24,7 @@ from afdcli.options import (
     ExplainOptions,
     ExportOptions,
     FuseOptions,
+    GalleryOptions,
     TrainOptions,
     degradations,
 )
@@ -94,7 +95,8 @@ def classify(given: Given[ClassifyOptions], quiet: short.Quiet = False) -> int:
     if not quiet:
         summary.show(run.classifier, tracker.seconds, run.anew)
         report.show_passed_over(run.sources)
-    return tracker.conclude(f"Look for the status 'error' in {options.output}.")
+    code = tracker.conclude(f"Look for the status 'error' in {options.output}.")
+    return max(code, _gallery(options.to_gallery(), quiet)) if options.gallery else code
 
 
 @command(app, EvaluateOptions)
@@ -184,6 +186,27 @@ def train(given: Given[TrainOptions], recipe: short.Recipe = "default", quiet: s
     if tracker.interrupted:
         return progress.stopped(tracker, f"Go on from step {run.saved:,} by adding --resume.")
     return report.ALL_READ
+
+
+@command(app, GalleryOptions)
+def gallery(given: Given[GalleryOptions], quiet: short.Quiet = False) -> int:
+    return _gallery(given.options(), quiet)
+
+
+def _gallery(options: GalleryOptions, quiet: bool) -> int:
+    from afdcli.cli import progress, report
+    from afdcli.commands.gallery import Gallery
+
+    run = Gallery(options)
+    with progress.Tracker(run.total, "pictures", quiet) as tracker:
+        for name, failure in run.pictures():
+            tracker.advance(name, failure)
+    if tracker.interrupted:
+        return progress.stopped(tracker, "Run the same command again to go on.")
+    run.write()
+    if not quiet:
+        report.show_gallery(run.page)
+    return tracker.conclude("They are shown without a picture.")
 
 
 @command(app, FuseOptions)

@@ -206,3 +206,8 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], left: int = 1)
     for row in cells:
         grid.add_row(*map(Text, row))
     out.print(grid)
+
+
+def show_gallery(page: Path) -> None:
+    """Say where the page is."""
+    out.print(f"The photos are on the page {visible(str(page))}: open it in a browser.", markup=False)
