@@ -114,18 +114,25 @@ def evaluate(
     options = given.options({**protocol, "levels": damage or protocol.get("levels", ())})
 
     from afdcli.cli import progress, report
-    from afdcli.commands.evaluate import Evaluation
+    from afdcli.commands.evaluate import Evaluation, from_outcomes
     from afdcli.machines.hardware import reuse_memory
 
+    if options.outcomes:
+        rows = from_outcomes(options)
+        if not quiet:
+            report.show_accuracies(rows, options.output)
+        return report.ALL_READ
     reuse_memory()
     with report.busy():
         run = Evaluation(options)
-    with progress.Tracker(len(run.cases), "photos", quiet) as tracker:
+    with progress.Tracker(len(run.cases), "photos", quiet, already=run.already) as tracker:
         for photo in run.photos():
             tracker.advance(photo.case.source.name, photo.error)
     if tracker.interrupted:
-        return progress.stopped(tracker, "Nothing was written.")
-    rows = run.write()
+        return progress.stopped(tracker, f"They are kept in {run.outcomes_path}. Go on by adding --resume.")
+    rows = run.rows()
+    with report.shown_anyway(rows, quiet):
+        run.write(rows)
     if not quiet:
         report.show_accuracies(rows, options.output)
         report.show_passed_over(run.sources)
