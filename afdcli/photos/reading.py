@@ -11,6 +11,7 @@ import io
 import os
 import re
 import stat
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from afdcli.errors import UnreadableImage
 from afdcli.formats import codecs
+from afdcli.machines.hardware import most_memory
 from afdcli.options import ReadOptions
 from afdcli.photos import remote
 from afdcli.photos.quality import jpeg_quality
@@ -69,16 +71,29 @@ def read_file(path: str) -> bytes:
     try:
         status = os.stat(path)
         if stat.S_ISREG(status.st_mode) and status.st_size > 0:
+            _check_memory(status.st_size)
             return Path(path).read_bytes()
     except FileNotFoundError:
         raise UnreadableImage("broken symbolic link" if os.path.islink(path) else "no such file") from None
     except OSError as error:
         raise UnreadableImage(_OS_REASONS.get(error.errno or 0, f"cannot be read: {error.strerror}")) from None
+    except MemoryError:
+        raise UnreadableImage("not enough memory to read it") from None
     if stat.S_ISDIR(status.st_mode):
         raise UnreadableImage("a folder, not a file")
     if not stat.S_ISREG(status.st_mode):  # Opening a named pipe would wait for ever.
         raise UnreadableImage("not a regular file")
     raise UnreadableImage("the file is empty")
+
+
+def _check_memory(size: int) -> None:
+    """Refuse, unread, what can be no photo that anybody can decode here.
+
+    Raises:
+        UnreadableImage: `size` bytes are more than there can be.
+    """
+    if (most := most_memory()) is not None and size >= most:
+        raise UnreadableImage(f"too large: {size / 1e9:,.1f} GB, and there is memory for {most / 1e9:,.1f} GB")
 
 
 _OS_REASONS = {
@@ -156,14 +171,26 @@ def _decode(image: Image.Image, options: ReadOptions, least: int | None) -> Phot
     return Photo(rgb, upright if reduced else rgb.size, kind, quality, exact)
 
 
+_hampered = threading.Lock()
+_limit = Image.MAX_IMAGE_PIXELS
+_unhampered = 0
+"""How many threads are in `unhampered_pillow`; Pillow's limit is one for all of them."""
+
+
 @contextmanager
 def unhampered_pillow() -> Iterator[None]:
     """Silence warnings, which nobody could act on, and lift Pillow's limit on pixels: `ReadOptions` have their own."""
-    limit = Image.MAX_IMAGE_PIXELS
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        Image.MAX_IMAGE_PIXELS = None
-        try:
+    global _unhampered, _limit
+    with _hampered:
+        if _unhampered == 0:
+            _limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        _unhampered += 1
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+    finally:
+        with _hampered:
+            _unhampered -= 1
+            if _unhampered == 0:
+                Image.MAX_IMAGE_PIXELS = _limit
