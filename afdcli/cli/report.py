@@ -246,4 +246,4 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], left: int = 1)
 
 def show_gallery(page: Path) -> None:
     """Say where the page is."""
-    out.print(f"The photos are on the page {visible(str(page))}: open it in a browser.", markup=False)
+    out.print(f"The photos are on the page {shown(str(page))}: open it in a browser.", markup=False)
