@@ -27,7 +27,7 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6,
 BANDS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3, LAB: 3}
 ASSOCIATED, UNASSOCIATED = 1, 2
 """What ExtraSamples calls an alpha that colours are multiplied by, and one that they are not."""
-RAW, LZW, DEFLATE, PACKBITS = 1, 5, 8, 32773
+RAW, LZW, OLD_JPEG, DEFLATE, PACKBITS = 1, 5, 6, 8, 32773
 UNPACKED = {RAW: RAW, LZW: LZW, DEFLATE: DEFLATE, 32946: DEFLATE, PACKBITS: PACKBITS, 34925: 34925, 50000: 50000}
 """The compressions that are undone here, which know nothing of samples; the last two are LZMA and Zstandard."""
 COMPRESSIONS = {
@@ -93,6 +93,8 @@ def opened(data: bytes, most: int) -> Opened:
     except Cut:
         raise UnreadableImage("damaged image: the file is truncated") from None
     layout = _layout(tags)
+    if layout.compression not in (RAW, OLD_JPEG) and any(place + size > len(data) for place, size in tags.extents()):
+        raise UnreadableImage("damaged image: the file is truncated")
     if _pillow_reads(layout, tags):
         with _libtiff_for_all(layout.photometric == YCBCR):
             return Opened(Image.open(io.BytesIO(data), formats=("TIFF",)))
@@ -139,10 +141,12 @@ def _pillow_reads(layout: Layout, tags: Tags) -> bool:
     kind, bits, bands, sample = layout.photometric, layout.bits, layout.bands, tags.number(339, 1)
     if bands - BANDS.get(kind, bands) > len(layout.extra):  # It takes a band that nothing is said of for an alpha.
         return False
-    if layout.planes and (kind, bands) != (RGB, 3):
+    if tags.number(284, 1) == 2 and (kind, bands) != (RGB, 3):
         return False
     if layout.compression not in UNPACKED:
         return bits in (1, 8) and sample == 1
+    if layout.reversed and bits > 1:
+        return False
     if kind == PALETTE and max(tags.numbers(320), default=0) < 256:
         return False
     if kind == CMYK and tags.number(332, 1) != 1:
@@ -309,7 +313,8 @@ def unsupported_compression(data: bytes) -> str | None:
     if not data.startswith((b"II", b"MM")):
         return None
     try:
-        name = COMPRESSIONS.get(Tags(data).number(259, RAW))
+        number = Tags(data).number(259, RAW)
     except Cut:
         return None
+    name = COMPRESSIONS.get(number) if number not in (2, 3, 4, 7) else None  # These four are.
     return f"a TIFF with {name} in it, which is not supported, or damaged" if name else None

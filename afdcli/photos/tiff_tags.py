@@ -12,7 +12,7 @@ STRIPS, TILES = (273, 279), (324, 325)
 """Where strips and tiles begin, and how many bytes they have."""
 
 
-NEEDED = (258, 320, *STRIPS, *TILES)
+NEEDED = (258, 320, 347, *STRIPS, *TILES)
 """Tags without which there is no picture; the values of others may lie anywhere."""
 
 
