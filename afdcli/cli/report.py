@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from afdcli.commands.export import Exported
     from afdcli.commands.fuse import Fused
     from afdcli.engines.engine import Engine
+    from afdcli.models.places import Place
 
 ALL_READ, SOME_FAILED, REFUSED, INTERRUPTED = 0, 1, AfdError.exit_code, 130
 """The exit codes: every input was read; some were not, see the rows; nothing was done (an `AfdError` may have its own);
@@ -121,6 +122,21 @@ def busy(
 ) -> AbstractContextManager[Status | None]:
     """Say on a terminal what is being waited for, as long as it is."""
     return err.status(Text(text)) if err.is_terminal else nullcontext()
+
+
+def show_taps(places: Sequence[Place], names: Mapping[str, str]) -> None:
+    """Print the places for a module in a backbone; `names` are the short ones, and the submodules they stand for."""
+    rows = [
+        (
+            ", ".join(short for short, name in names.items() if name == place.name),
+            place.name,
+            f"{place.channels} x {place.grid[0]} x {place.grid[1]}",
+            f"1/{place.reduction:.3g}",
+            str(place.layout),
+        )
+        for place in places
+    ]
+    table(("--tap", "submodule", "channels x h x w", "resolution", "layout"), rows, left=2)
 
 
 def show_validation(step: int, losses: Mapping[str, float], validation: Mapping[str, float]) -> None:
