@@ -4,8 +4,8 @@
 
 At each place that `--tap auto` and the other short names stand for: with an untrained module the logits must be those
 of the model itself, bit for bit; a step of training must change the module and nothing else; and the module, folded,
-saved and read again, must give the same logits. Models above 40 million weights are put together on the meta device, for
-shapes only. With --all-names every name of timm is looked at so: some 30 minutes of one core.
+saved and read again, must give the same logits. Models above 40 million weights are put together on the meta device,
+for shapes only. With --all-names every name of timm is looked at so: some 30 minutes of one core.
 """
 
 import argparse
