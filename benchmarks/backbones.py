@@ -26,6 +26,7 @@ from afdcli.methods.afd import AFDConfig, AFDModule
 from afdcli.models.backbones import Backbone, untrained_backbone
 from afdcli.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from afdcli.models.classifier import DedriftedClassifier, with_module
+from afdcli.models.places import Place
 
 SMALLEST = """
     beit_base_patch16_224 halonet_h1 test_byobnet cait_xxs24_224 coat_tiny convit_tiny convmixer_768_32 test_convnext
@@ -86,7 +87,7 @@ def check(name: str) -> Plugged:
     return Plugged(name, taps, "shapes" if is_meta else "numbers")
 
 
-def _place(backbone: Backbone, tap: str):
+def _place(backbone: Backbone, tap: str) -> Place | None:
     try:
         return backbone.tap(tap).place
     except AfdError:
