@@ -17,8 +17,10 @@ import torch
 
 from afdcli.errors import OutputRefused, TrainingStopped, WrongUse
 from afdcli.methods.finite import not_finite
-from afdcli.models.backbones import Backbone, load_backbone
-from afdcli.options import TrainOptions
+from afdcli.models import taps
+from afdcli.models.backbones import Backbone, load_backbone, untrained_backbone
+from afdcli.models.places import Place
+from afdcli.options import ModelOptions, TrainOptions
 from afdcli.options.fields import settings_of
 from afdcli.photos.labels import labels_of
 from afdcli.photos.sources import Source, Sources
@@ -56,7 +58,7 @@ class Training:
 
         Raises:
             WrongUse: there are too few photos that can be read, or no such module to go on from.
-            BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone` and `split`.
+            BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone` and `models.taps`.
             OutputRefused: an output cannot be written or replaced, or is that of an interrupted run.
             BadCheckpoint: there is nothing to resume, or it was begun with other options; or the module to go on from
                 is for another backbone.
@@ -91,7 +93,7 @@ class Training:
         torch.manual_seed(options.seed)
         first = begin(options, self.backbone, self.mixture, self._peers)
         self.tap = first.tap
-        """Where in the classifier the module is, one of `TAPS`."""
+        """Where in the classifier the module is, see `models.taps`."""
         self.learner = Learner(self.backbone, first, options, self._peers, self.labels)
         self._settings = {**settings_of(options), "backbone_sha256": self.backbone.fingerprint}
         self._kept = Kept(options.output, self._settings)
@@ -196,6 +198,17 @@ class Training:
         return TrainingStopped(
             f"{sentence} All is kept as it was after step {self.saved:,}: go on from there with --resume{change}."
         )
+
+
+def taps_of(options: ModelOptions) -> tuple[list[Place], dict[str, str]]:
+    """The places for a module in the backbone of `options`, and the short names that it has for some, see
+    `models.taps`. Its weights are not looked at.
+
+    Raises:
+        BackboneUnavailable, UnsupportedBackbone: there is no such backbone, or it is not supported.
+    """
+    backbone = untrained_backbone(options.backbone)
+    return taps.listed(backbone.survey), taps.names(backbone.model, backbone.survey)
 
 
 def _labels(sources: Sequence[Source], backbone: Backbone) -> dict[str, int]:
