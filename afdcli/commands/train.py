@@ -25,7 +25,7 @@ from afdcli.options.fields import settings_of
 from afdcli.photos.labels import labels_of
 from afdcli.photos.sources import Source, Sources
 from afdcli.results.figures import training_curves
-from afdcli.results.record import check_may_write, read_record, record, write_record
+from afdcli.results.record import check_may_write, digest, read_record, record, write_record
 from afdcli.results.rowfile import ResultFile, files_of
 from afdcli.training.beginning import begin
 from afdcli.training.learner import LOSSES, Learner
@@ -111,6 +111,12 @@ class Training:
         content = record(PROGRAM, self._settings, options)
         log = ResultFile(self.log_path, LOG_COLUMNS, content, resume=options.resume, overwrite=options.overwrite)
         log.keep(min(self.done, log.rows))
+        if log.rows and self._kept.log not in ("", digest(self.log_path)):
+            log.leave()
+            raise OutputRefused(
+                f"'{self.log_path}' was changed by another program. Put it back as it was; or delete it, and training "
+                "goes on with a log from there on."
+            )
         return log
 
     @property
@@ -136,11 +142,13 @@ class Training:
             return
         with self._log as log:
             if self.done == 0:
-                self._kept.save_state(self.learner)  # so that there is always something to go on from
+                self._kept.save_state(self.learner, digest(self.log_path))  # so that there is something to go on from
             try:
                 for step in self._steps():
                     found = {"step": step.number, **step.losses, **(step.validation or {})}
                     log.write([{**dict.fromkeys(LOG_COLUMNS), **found}])
+                    if step.validation is not None:
+                        self._kept.keep(self.learner, step.validation["divergence"], digest(self.log_path))
                     yield step
             except (OutputRefused, TrainingStopped) as error:
                 with suppress(OutputRefused):  # where the disk is full
@@ -166,11 +174,11 @@ class Training:
                 raise self._diverged(broken)
             validation = None
             if self.leads and (self.done % options.validate_every == 0 or self.done == options.steps):
-                validation = self._keep()
+                validation = self._validate()
             yield Step(self.done, losses, validation)
 
-    def _keep(self) -> dict[str, float]:
-        """Validate, and write all files; returns what was measured."""
+    def _validate(self) -> dict[str, float]:
+        """What is measured on the photos held out, of which all is finite."""
         learner = self.learner
         validation = validate(self.held_out, learner.teacher, learner.average, self._options.read)
         if validation is None:
@@ -178,7 +186,6 @@ class Training:
         broken = not_finite({**learner.state(), "divergence": torch.tensor(validation["divergence"])})
         if broken is not None:
             raise self._diverged(broken)
-        self._kept.keep(learner, validation["divergence"])
         return validation
 
     def draw_curves(self) -> None:

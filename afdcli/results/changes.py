@@ -12,6 +12,7 @@ from pathlib import Path
 
 from afdcli import atomic
 from afdcli.results.record import CHANGES
+from afdcli.results.stamps import checksum
 
 
 def changes_path(path: Path) -> Path:
@@ -22,9 +23,10 @@ def changes_path(path: Path) -> Path:
 class Changes:
     """The rows that wait beside one result.
 
-    A line is a JSON list: the number of the first row (from 0), and the rows as in the result.
+    A line is a JSON list: the number of the first row (from 0), the rows as in the result, and their checksum.
 
-    What was made together is in a line together, and a line without its end does not count.
+    What was made together is in a line together, and a line that is not as it was written does not count: cut by a
+    power failure, say. The checksums of rows then tell that these are still to be made.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,7 +39,8 @@ class Changes:
         Raises:
             OSError: there is no room.
         """
-        line = json.dumps([first, [record.decode() for record in records]])
+        records = list(records)
+        line = json.dumps([first, [record.decode() for record in records], checksum([b"%d" % first, *records])])
         with self._path.open("ab") as file:
             file.write(line.encode() + b"\n")
 
@@ -67,6 +70,11 @@ class Changes:
         """The number of each row that changes, and what it becomes."""
         with self._path.open("rb") as file:
             for line in file:
-                if line.endswith(b"\n"):
-                    first, records = json.loads(line)
-                    yield from enumerate((record.encode() for record in records), first)
+                try:
+                    first, texts, expected = json.loads(line)
+                    records = [text.encode() for text in texts]
+                    is_whole = line.endswith(b"\n") and checksum([b"%d" % first, *records]) == expected
+                except (ValueError, TypeError, AttributeError, RecursionError):
+                    is_whole = False
+                if is_whole:
+                    yield from enumerate(records, first)

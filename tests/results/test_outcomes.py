@@ -26,6 +26,7 @@ from afdcli.photos.damage import Case, Damaged, Level
 from afdcli.photos.sources import Source
 from afdcli.results.accuracy import COLUMNS as ACCURACY
 from afdcli.results.outcomes import ARRAYS, COLUMNS, Outcomes, Run, Said
+from afdcli.results.record import read_record, write_record
 from afdcli.results.rowfile import read_rows
 
 torch.set_num_threads(1)  # Threads that wait for a busy processor make small networks many times slower.
@@ -316,7 +317,7 @@ def test_what_is_no_whole_file_of_outcomes_is_refused(folder, tmp_path):
     kept.write_text(kept.read_text().replace("ok", "OK", 1))
     assert "was changed since afd wrote it" in refusal(kept)
     record = tmp_path / "kept.csv.json"
-    record.write_text(json.dumps({**json.loads(record.read_text()), "complete": False}))
+    write_record(kept, {**read_record(kept), "complete": False})
     assert "is from an interrupted run" in refusal(kept)
     record.unlink()
     assert "has no record" in refusal(kept)
