@@ -83,9 +83,8 @@ class Training:
         if len(sources) < 2:
             raise WrongUse(f"Training needs at least two photos, and there are {len(sources)}.")
         self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint)
-        learnt, self.held_out = hold_out(
-            [source.path for source in sources], options.read, self.backbone.preprocessing.short
-        )
+        paths = [source.path for source in sources]
+        learnt, self.held_out = hold_out(paths, options.read, self.backbone.preprocessing.short)
         self.mixture = mixture(options, learnt)
         """The photos that are trained on."""
         self.labels = _labels(sources, self.backbone) if options.labels else {}
@@ -107,9 +106,8 @@ class Training:
             write_record(self.log_path, {**log, "settings": settings})
 
     def _open_log(self) -> ResultFile:
-        options = self._options
-        content = record(PROGRAM, self._settings, options)
-        log = ResultFile(self.log_path, LOG_COLUMNS, content, resume=options.resume, overwrite=options.overwrite)
+        asked, content = self._options, record(PROGRAM, self._settings, self._options)
+        log = ResultFile(self.log_path, LOG_COLUMNS, content, resume=asked.resume, overwrite=asked.overwrite)
         log.keep(min(self.done, log.rows))
         if log.rows and self._kept.log not in ("", digest(self.log_path)):
             log.leave()
@@ -159,23 +157,18 @@ class Training:
     def _steps(self) -> Iterator[Step]:
         options, peers = self._options, self._peers
         batch_size = options.model.batch_size // peers.count
-        first, end = (steps * options.model.batch_size for steps in (self.done, options.steps))
-        drawn = islice(draws(self.mixture, options.seed, first, end), peers.rank, None, peers.count)
+        span = (steps * options.model.batch_size for steps in (self.done, options.steps))
+        drawn = islice(draws(self.mixture, options.seed, *span), peers.rank, None, peers.count)
         pairs = read_pairs(drawn, self.backbone.preprocessing, options, ahead=2 * batch_size)
         while batch := list(islice(pairs, batch_size)):
             pairs_read = [pair for pair in batch if pair is not None]
             if not pairs_read:
-                raise self._stopped(
-                    f"None of {batch_size} photos in a row could be read. Look at them with: afd classify."
-                )
+                raise self._stopped(f"None of {batch_size} photos in a row can be read. Look with: afd classify.")
             losses = self.learner.step(pairs_read)
-            broken = next((name for name, loss in losses.items() if not math.isfinite(loss)), None)
-            if broken is not None:
+            if broken := next((name for name, loss in losses.items() if not math.isfinite(loss)), None):
                 raise self._diverged(broken)
-            validation = None
-            if self.leads and (self.done % options.validate_every == 0 or self.done == options.steps):
-                validation = self._validate()
-            yield Step(self.done, losses, validation)
+            due = self.leads and (self.done % options.validate_every == 0 or self.done == options.steps)
+            yield Step(self.done, losses, self._validate() if due else None)
 
     def _validate(self) -> dict[str, float]:
         """What is measured on the photos held out, of which all is finite."""
@@ -183,8 +176,7 @@ class Training:
         validation = validate(self.held_out, learner.teacher, learner.average, self._options.read)
         if validation is None:
             raise self._stopped(f"Not one of the {len(self.held_out)} photos held out can be read any more.")
-        broken = not_finite({**learner.state(), "divergence": torch.tensor(validation["divergence"])})
-        if broken is not None:
+        if broken := not_finite({**learner.state(), "divergence": torch.tensor(validation["divergence"])}):
             raise self._diverged(broken)
         return validation
 
@@ -198,8 +190,10 @@ class Training:
             training_curves(self.log_path, self.curves_path)
 
     def _diverged(self, what: str) -> TrainingStopped:
-        sentence = f"Training has come apart in step {self.done:,}: '{what}' is not a number any more, or infinite."
-        return self._stopped(sentence, f" and a lower --learning-rate than {self._options.learning_rate:g}")
+        return self._stopped(
+            f"Training has come apart in step {self.done:,}: '{what}' is not a number any more, or infinite.",
+            f" and a lower --learning-rate than {self._options.learning_rate:g}",
+        )
 
     def _stopped(self, sentence: str, change: str = "") -> TrainingStopped:
         return TrainingStopped(
