@@ -21,6 +21,7 @@ from afdcli.formats import codecs
 from afdcli.formats.rows import Row
 from afdcli.machines.cluster import ray_map_parts
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map
+from afdcli.models.description import Description
 from afdcli.options import Degradation, EvaluateOptions, degradations
 from afdcli.photos.damage import Case, Damaged, Level, damage
 from afdcli.photos.labels import labels_of
@@ -51,7 +52,7 @@ class Evaluation:
                 [*files_of(options.output), *beside],
                 PROGRAM,
                 overwrite=options.overwrite,
-                inputs=(*options.weights, options.model.backbone_checkpoint),
+                inputs=(*options.weights, *options.model.files),
             )
         self._beside = beside
         self._options = options
@@ -75,6 +76,11 @@ class Evaluation:
         self._tops: dict[str, list[np.ndarray]] = {name: [] for name in self._classifiers}
         self._probabilities: dict[str, list[np.ndarray]] = {name: [] for name in self._classifiers}
         self._seconds = dict.fromkeys(self._classifiers, 0.0)
+
+    @property
+    def about(self) -> Description:
+        """What the first of the classifiers is."""
+        return self._about
 
     def photos(self) -> Iterator[Damaged]:
         """Read, damage and classify all photos; each is yielded, without its pixels, when it is counted."""
@@ -110,7 +116,8 @@ class Evaluation:
         }
         del settings["overwrite"]
         output = self._options.output
-        content = {**record(PROGRAM, settings, self._options), **self.sources.left_out()}
+        taken = self._about.weights_taken
+        content = {**record(PROGRAM, settings, self._options), **taken, **self.sources.left_out()}
         overwrite = self._options.overwrite
         with ResultFile(output, COLUMNS, content, resume=None, overwrite=overwrite, also=self._beside) as file:
             file.write(found)

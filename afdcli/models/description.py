@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
@@ -16,6 +17,11 @@ PIXELS, QUALITY = "pixels", "quality"
 PROBABILITIES, DRIFT = "probabilities", "drift"
 
 
+def is_ema(part: str) -> bool:
+    """Whether the weights in a `part` of a file are, by its name, a moving average of those that were trained."""
+    return re.search(r"(^|[._/])ema([._/]|$)", part, re.IGNORECASE) is not None
+
+
 @dataclass(frozen=True)
 class Description:
     """A classifier, as its users see it. In files it is JSON, see `to_json`."""
@@ -24,6 +30,8 @@ class Description:
     """timm's name of the architecture."""
     backbone_sha256: str
     """The SHA-256, in hexadecimal digits, of all weights and buffers of the backbone."""
+    backbone_part: str
+    """Where in a user's file the backbone's weights were, such as `state_dict_ema`; empty: just there, or elsewhere."""
     weights_sha256: str
     """The SHA-256, in hexadecimal digits, of the file that the module is from; `none` without a module."""
     method: str
@@ -40,6 +48,16 @@ class Description:
     """What is to be done to a photo before the classifier takes it."""
     labels: Labels
     """What the classes are called, in the order of the probabilities."""
+
+    @property
+    def backbone_ema(self) -> bool | None:
+        """Whether the backbone's weights are a moving average of those that were trained; None: nothing says so."""
+        return is_ema(self.backbone_part) if self.backbone_part else None
+
+    @property
+    def weights_taken(self) -> dict[str, Any]:
+        """Which of the weights in its file the backbone has, for the JSON beside a result."""
+        return {"backbone_weights": {"part": self.backbone_part or None, "ema": self.backbone_ema}}
 
     @property
     def uses_quality(self) -> bool:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from afdcli.errors import BadCheckpoint, TrainingStopped
 from afdcli.formats.marks import PROGRAM_KEY
 from afdcli.methods.finite import check_finite
 from afdcli.models.checkpoint import load_checkpoint, save_checkpoint, write_tensors
+from afdcli.models.tensor_files import read_safetensors
 from afdcli.training.learner import Learner
 
 PROGRAM = "afd train"
@@ -27,6 +27,7 @@ BEFORE: dict[str, Any] = {
     "drift_weight": 1.0,
     "pixel_weight": 1.0,
     "quality_weight": 1.0,
+    "model": {"ema": "auto", "label_names": None},
 }
 """What runs did that were begun before there were these options. A new one that decides what comes out belongs here."""
 
@@ -69,15 +70,15 @@ def load_state(path: Path, settings: Mapping[str, Any]) -> State:
         BadCheckpoint: there is none, its tensors have NaN or infinity, or it was begun with other options.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata, tensors = read_safetensors(path)
         done, best = int(metadata["done"]), float(metadata["best"])
-        before = BEFORE | json.loads(metadata["settings"])
-    except (OSError, SafetensorError, KeyError, ValueError):
+        then = json.loads(metadata["settings"])
+        before = BEFORE | then | {"model": BEFORE["model"] | then["model"]}
+        rate = float(before["learning_rate"])
+    except (BadCheckpoint, KeyError, TypeError, ValueError, RecursionError):
         raise BadCheckpoint(f"There is no '{path}' that could be gone on with. Start without --resume.") from None
     now = json.loads(json.dumps(settings, default=str))
-    if now["learning_rate"] < before.get("learning_rate", 0):
+    if now["learning_rate"] < rate:
         before["learning_rate"] = now["learning_rate"]
     if now != before:
         raise BadCheckpoint(
