@@ -27,9 +27,10 @@ BEFORE: dict[str, Any] = {
     "drift_weight": 1.0,
     "pixel_weight": 1.0,
     "quality_weight": 1.0,
-    "model": {"ema": "auto", "label_names": None},
 }
-"""What runs did that were begun before there were these options. A new one that decides what comes out belongs here."""
+MODEL_BEFORE: dict[str, Any] = {"ema": "auto", "label_names": None}
+"""What runs did that were begun before there were these options, and of those of the classifier. A new one that decides
+what comes out belongs here."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def load_state(path: Path, settings: Mapping[str, Any]) -> State:
         metadata, tensors = read_safetensors(path)
         done, best = int(metadata["done"]), float(metadata["best"])
         then = json.loads(metadata["settings"])
-        before = BEFORE | then | {"model": BEFORE["model"] | then["model"]}
+        before = BEFORE | then
+        if "model" in then:
+            before["model"] = MODEL_BEFORE | then["model"]
         rate = float(before["learning_rate"])
     except (BadCheckpoint, KeyError, TypeError, ValueError, RecursionError):
         raise BadCheckpoint(f"There is no '{path}' that could be gone on with. Start without --resume.") from None
