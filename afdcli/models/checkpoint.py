@@ -37,7 +37,7 @@ CHANGED = "backbone."
 """What the names of the backbone's tensors begin with, in a file."""
 DIGEST = "sha256"
 """The key, in the metadata, of the SHA-256 of all the rest of a file. Files of before there was one have none."""
-LARGEST, LONGEST = 1 << 16, 1 << 12
+LARGEST, LONGEST = 1 << 16, 1 << 9
 """No number in a module's config is larger, and no list in it longer: what it takes to build one is known by then."""
 
 
