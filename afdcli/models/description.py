@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from afdcli.options import ModelOptions
 from afdcli.photos.labels import Labels
 from afdcli.photos.preprocessing import Preprocessing
 
@@ -58,6 +61,12 @@ class Description:
     def weights_taken(self) -> dict[str, Any]:
         """Which of the weights in its file the backbone has, for the JSON beside a result."""
         return {"backbone_weights": {"part": self.backbone_part or None, "ema": self.backbone_ema}}
+
+    def labels_given(self, options: ModelOptions) -> dict[str, str]:
+        """The SHA-256 of the labels, a setting of rows that have them, if `options` name a file of labels."""
+        if options.label_names is None:
+            return {}
+        return {"labels_sha256": hashlib.sha256(json.dumps(asdict(self.labels)).encode()).hexdigest()}
 
     @property
     def uses_quality(self) -> bool:
