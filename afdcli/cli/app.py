@@ -110,6 +110,7 @@ def evaluate(
         run.write(rows)
     if not quiet:
         report.show_accuracies(rows, options.output)
+        report.show_weights(run.about)
         report.show_passed_over(run.sources)
     return tracker.conclude("They are in no row.")
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from afdcli.commands.export import Exported
     from afdcli.commands.fuse import Fused
     from afdcli.engines.engine import Engine
+    from afdcli.models.description import Description
     from afdcli.models.places import Place
     from afdcli.results.resuming import Anew
 
@@ -109,7 +110,7 @@ class ClassifySummary:
         facts = {
             "Classified": f"{self._read:,} of {self._total:,} photos in {seconds:.1f} s",
             "JPEG files": spread,
-            "Backbone": f"{about.backbone}, {'no' if about.method == 'none' else 'with a'} de-drifting module",
+            "Backbone": f"{_backbone(about)}, {'no' if about.method == 'none' else 'with a'} de-drifting module",
             "Engine": classifier.engine,
             "Rows": str(self._options.output),
         }
@@ -126,6 +127,19 @@ class ClassifySummary:
             return row["path"], "(could not be read)", None, None
         label = str(row["label_1"]).split(",")[0]
         return row["path"], label, f"{row['prob_1']:.2f}", row["quality"]
+
+
+def _backbone(about: Description) -> str:
+    """The backbone by name, and, where its file has parts, which of the weights in it were taken."""
+    if not about.backbone_part:
+        return about.backbone
+    return f"{about.backbone} with {'EMA weights' if about.backbone_ema else 'no EMA weights'} ({about.backbone_part})"
+
+
+def show_weights(about: Description) -> None:
+    """Say which of the weights in its file the backbone has, where the file has parts."""
+    if about.backbone_part:
+        out.print(f"The backbone is {visible(_backbone(about))}.", markup=False)
 
 
 def show_passed_over(sources: Sources) -> None:

@@ -36,7 +36,7 @@ class Classification:
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
             OutputRefused: see `check_may_write` and `ResultFile`; or the photos are not those of the interrupted run.
         """
-        inputs = (*options.inputs, options.weights, options.model.backbone_checkpoint)
+        inputs = (*options.inputs, options.weights, *options.model.files)
         check_may_write(
             files_of(options.output), PROGRAM, overwrite=options.overwrite, resume=options.resume, inputs=inputs
         )
@@ -58,10 +58,11 @@ class Classification:
             "fast_decode": options.fast_decode,
             **asdict(options.read),
         }
+        settings |= about.labels_given(options.model)
         file = ResultFile(
             options.output,
             self._columns,
-            {**record(PROGRAM, settings, options), **self.sources.left_out()},
+            {**record(PROGRAM, settings, options), **about.weights_taken, **self.sources.left_out()},
             resume=options.resume,
             overwrite=options.overwrite,
         )

@@ -74,7 +74,7 @@ class Training:
                 PROGRAM,
                 overwrite=options.overwrite,
                 resume=options.resume,
-                inputs=(*options.photos, options.weights, options.model.backbone_checkpoint),
+                inputs=(*options.photos, options.weights, *options.model.files),
             )
         if options.model.batch_size % self._peers.count:
             raise WrongUse(f"--batch-size must be a multiple of the {self._peers.count} processes.")
@@ -82,7 +82,7 @@ class Training:
         sources = [source for source in self.sources if not source.error]
         if len(sources) < 2:
             raise WrongUse(f"Training needs at least two photos, and there are {len(sources)}.")
-        self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint)
+        self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint, options.model.ema)
         paths = [source.path for source in sources]
         learnt, self.held_out = hold_out(paths, options.read, self.backbone.preprocessing.short)
         self.mixture = mixture(options, learnt)

@@ -71,6 +71,7 @@ class DedriftedClassifier(nn.Module):
         return Description(
             backbone=backbone.name,
             backbone_sha256=backbone.fingerprint,
+            backbone_part=backbone.part,
             weights_sha256=self.weights_sha256,
             method="none" if module is None else module.method,
             config=None if module is None or not module.compilable else asdict(module.config),
@@ -115,8 +116,7 @@ class DedriftedClassifier(nn.Module):
 
     def to_tensor(self, pixels: np.ndarray) -> Tensor:
         """Images (B, 3, H, W) float32 in [0, 1], on this classifier's device, from `pixels` (B, H, W, 3) uint8 RGB."""
-        images = torch.from_numpy(pixels).to(self.mean.device)
-        return images.permute(0, 3, 1, 2).float() / 255  # channels last: faster throughout
+        return torch.from_numpy(pixels).to(self.mean.device).permute(0, 3, 1, 2).float() / 255  # channels last: faster
 
     def predict_topk(
         self, pixels: np.ndarray, k: int, quality: np.ndarray | None = None
@@ -207,7 +207,7 @@ def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedCl
         WrongUse: there is no such device.
     """
     device = pick_device(options.device)
-    backbone = load_backbone(options.backbone, options.backbone_checkpoint)
+    backbone = load_backbone(options.backbone, options.backbone_checkpoint, options.ema, options.label_names)
     path = find_weights(weights, backbone)
     if path is None:
         classifier = DedriftedClassifier(backbone)

@@ -10,13 +10,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, uint8
 
 from afdcli.errors import BadCheckpoint, TrainingStopped
 from afdcli.formats.marks import PROGRAM_KEY
 from afdcli.methods.finite import check_finite
 from afdcli.models.checkpoint import load_checkpoint, save_checkpoint, write_tensors
+from afdcli.models.tensor_files import read_safetensors
 from afdcli.training.learner import Learner
 
 PROGRAM = "afd train"
@@ -31,7 +31,9 @@ BEFORE: dict[str, Any] = {
     "pixel_weight": 1.0,
     "quality_weight": 1.0,
 }
-"""What runs did that were begun before there were these options. A new one that decides what comes out belongs here."""
+MODEL_BEFORE: dict[str, Any] = {"ema": "auto", "label_names": None}
+"""What runs did that were begun before there were these options, and of those of the classifier. A new one that decides
+what comes out belongs here."""
 
 
 @dataclass(frozen=True)
@@ -85,18 +87,20 @@ def load_state(path: Path, settings: Mapping[str, Any]) -> State:
         BadCheckpoint: there is none, its tensors have NaN or infinity, or it was begun with other options.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata, tensors = read_safetensors(path)
         expected = metadata.pop(CHECKSUM, None)  # none in those of before there were checksums
         done, best = int(metadata["done"]), float(metadata["best"])
-        before = BEFORE | json.loads(metadata["settings"])
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
+        then = json.loads(metadata["settings"])
+        before = BEFORE | then
+        if "model" in then:
+            before["model"] = MODEL_BEFORE | then["model"]
+        rate = float(before["learning_rate"])
+    except (BadCheckpoint, KeyError, TypeError, ValueError, RecursionError):
         raise BadCheckpoint(f"There is no '{path}' that could be gone on with. Start without --resume.") from None
     if expected not in (None, _checksum(tensors, metadata)):
         raise BadCheckpoint(f"'{path}' was changed or is damaged. Put back a copy, or start without --resume.")
     now = json.loads(json.dumps(settings, default=str))
-    if now["learning_rate"] < before.get("learning_rate", 0):
+    if now["learning_rate"] < rate:
         before["learning_rate"] = now["learning_rate"]
     if now != before:
         raise BadCheckpoint(
