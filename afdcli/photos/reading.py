@@ -22,7 +22,7 @@ from PIL import Image, UnidentifiedImageError
 from afdcli.errors import UnreadableImage
 from afdcli.formats import codecs
 from afdcli.options import ReadOptions
-from afdcli.photos import remote
+from afdcli.photos import jpeg, remote
 from afdcli.photos.quality import jpeg_quality
 from afdcli.photos.rgb import ORIENTATION, SIDEWAYS, remaining_turn, to_rgb
 
@@ -45,6 +45,10 @@ class Photo:
     """The JPEG quality factor in 1..100, from the quantisation tables of the last save. None for other formats."""
     quality_exact: bool | None
     """Whether the tables are the standard ones at that quality, or it is only the nearest."""
+    complete: bool = True
+    """Whether nothing of the picture is lost; what is not is read only where `ReadOptions.truncated` says so."""
+    present: float = 100.0
+    """Percent of its rows that are there, where it ends early."""
 
 
 def read_rgb(path: str, options: ReadOptions, least: int | None = None) -> Photo:
@@ -99,12 +103,14 @@ def decode_rgb(data: bytes, options: ReadOptions, least: int | None = None) -> P
     """
     try:
         with unhampered_pillow(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _decode(image, options, least)
+            return _decode(image, options, data, least)
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
         if package := codecs.missing_package(data):
             raise UnreadableImage(f"of a format that needs: pip install {package}") from None
+        if kind := jpeg.unsupported(data):
+            raise UnreadableImage(kind) from None
         raise UnreadableImage(
             "not an image, or cut off at its beginning, or of a format that is not supported"
         ) from None
@@ -126,7 +132,7 @@ def photo_of(image: Image.Image, options: ReadOptions) -> Photo:
     """
     try:
         with unhampered_pillow():
-            return _decode(image, options, None)
+            return _decode(image, options)
     except UnreadableImage:
         raise
     except Exception as error:  # Pillow decodes only now what was opened, and that may be a hostile file.
@@ -140,20 +146,26 @@ def _damage(error: Exception) -> str:
     return f"damaged image: {words or 'its contents make no sense'}"
 
 
-def _decode(image: Image.Image, options: ReadOptions, least: int | None) -> Photo:
+def _decode(image: Image.Image, options: ReadOptions, data: bytes | None = None, least: int | None = None) -> Photo:
     if image.width * image.height > options.max_pixels:
         pixels = f"{image.width * image.height:,} pixels"
         raise UnreadableImage(f"{pixels} are more than the limit of {options.max_pixels:,} (see --max-pixels)")
     stored = image.getexif().get(ORIENTATION) if image.format == "TIFF" else None
     whole = image.size
     reduced = least is not None and image.draft(None, (2 * least, 2 * least)) is not None
-    image.load()
+    if data is not None and image.format in jpeg.FORMATS:
+        loaded = jpeg.load(image, data, reduced=reduced, refuse=options.truncated == "refuse")
+    else:
+        image.load()
+        loaded = jpeg.Loaded(image)
     turn = remaining_turn(image, stored, options.exif == "apply")
-    rgb = to_rgb(image, image.info.get("icc_profile") if options.icc == "apply" else None, turn)
+    rgb = to_rgb(loaded.image, image.info.get("icc_profile") if options.icc == "apply" else None, turn)
     upright = whole[::-1] if turn in SIDEWAYS else whole
     kind = "JPEG" if image.format == "MPO" else str(image.format)
-    quality, exact = jpeg_quality(image.quantization) if hasattr(image, "quantization") else (None, None)
-    return Photo(rgb, upright if reduced else rgb.size, kind, quality, exact)
+    tables = getattr(image, "quantization", None)  # Lossless JPEGs have none.
+    quality, exact = jpeg_quality(tables) if tables else (None, None)
+    size = upright if reduced else rgb.size
+    return Photo(rgb, size, kind, quality, exact, not loaded.lost, loaded.present)
 
 
 @contextmanager
