@@ -24,7 +24,7 @@ from afdcli.results.predictions import columns
 
 torch.set_num_threads(1)  # Threads that wait for a busy processor make small networks many times slower.
 BAD = {
-    "b-truncated.jpg": "damaged image",
+    "b-truncated.jpg": "truncated",
     "d-empty.png": "empty",
     "f-text.jpg": "not an image",
     "g-folder.jpg": "a folder",
