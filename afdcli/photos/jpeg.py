@@ -115,7 +115,7 @@ def _loaded_by_pillow(image: Image.Image, data: bytes) -> Image.Image:
 
 def unsupported(data: bytes) -> str:
     """What kind of JPEG this is, in words, if it is one that few programs read; empty if it is none."""
-    for marker, begin, end in _segments(data):
+    for marker, begin, end in _segments(data) if data.startswith(b"\xff\xd8") else ():
         if marker in _FRAMES and end - begin > 2:
             kind, bits = _KINDS.get(marker, "a JPEG"), data[begin + 2]
             if bits != 8:
