@@ -216,11 +216,11 @@ def bench(given: Given[BenchOptions]) -> None:
     options = given.options()
 
     from afdcli.cli import report
-    from afdcli.commands.bench import bench
+    from afdcli.commands.bench import bench, limit
     from afdcli.machines.hardware import reuse_memory
 
     reuse_memory()
-    report.show_rates(bench(options))
+    report.show_limit(limit(report.show_rates(bench(options)), options))
 
 
 @command(app, ExportOptions)

@@ -194,16 +194,23 @@ def show_fused(fused: Fused) -> None:
     )
 
 
-def show_rates(rates: Iterable[Rate]) -> None:
-    """Print what `afd bench` measured, and meanwhile say on a terminal what it is at."""
-    rows = []
+def show_rates(rates: Iterable[Rate]) -> list[Rate]:
+    """Print what `afd bench` measured, and meanwhile say on a terminal what it is at. The `rates`, all of them."""
+    rows, measured = [], []
     with busy("Measuring ...") as status:
         for rate in rates:
+            measured.append(rate)
             speed = rate.photos_per_second
             rows.append((rate.part, rate.engine, rate.weights, f"{speed:.1f}", f"{1000 / speed:.1f}"))
             if status is not None:
                 status.update(f"Measuring ... {rate.part} {speed:.1f} photos a second")
     table(("part", "engine", "weights", "photos a second", "ms a photo"), rows, left=3)
+    return measured
+
+
+def show_limit(sentence: str) -> None:
+    """Say what `afd bench` found to be the slowest."""
+    out.print(sentence, markup=False)
 
 
 def show_exported(exported: Exported) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -56,7 +56,7 @@ class Classification:
             "precision": options.model.precision,
             "topk": options.topk,
             "fast_decode": options.fast_decode,
-            **asdict(options.read),
+            **options.read.deciding(),
         }
         settings |= about.labels_given(options.model)
         file = ResultFile(
@@ -98,7 +98,12 @@ def rows_of(options: ClassifyOptions) -> Iterator[Row]:
 def _fitting(options: ClassifyOptions, about: Description) -> tuple[ClassifyOptions, Columns]:
     """`options` with no more classes than there are, and the columns that the rows then have."""
     options = replace(options, topk=min(options.topk, len(about.labels.names)))
-    return options, columns(options.topk, uses_quality=about.uses_quality, estimates_drift=about.estimates_drift)
+    return options, columns(
+        options.topk,
+        uses_quality=about.uses_quality,
+        estimates_drift=about.estimates_drift,
+        reads_truncated=options.read.truncated == "read",
+    )
 
 
 def _classify_anywhere(
