@@ -10,6 +10,7 @@ import typer
 
 from afdcli.cli import ending, streams
 from afdcli.errors import AfdError, Fallback
+from afdcli.machines import locks
 from afdcli.machines.hardware import keep_to_quota
 
 UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]  # type: ignore[assignment]
@@ -24,7 +25,10 @@ def run(command: Callable[[], int | None]) -> int:
     logging.disable(logging.WARNING)
     keep_to_quota()
     with streams.lasting() as standard, ending.stopped_by_signals():
-        return streams.exit_code(_end(command), *standard)
+        try:
+            return streams.exit_code(_end(command), *standard)
+        finally:
+            locks.release_all()
 
 
 def _end(command: Callable[[], int | None]) -> int:

@@ -15,6 +15,7 @@ from afdcli.engines.loading import load_engine
 from afdcli.errors import OutputRefused
 from afdcli.formats.rows import Columns, Row
 from afdcli.machines.cluster import ray_map_parts
+from afdcli.machines.locks import Lock
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map, threaded_map
 from afdcli.models.description import Description
 from afdcli.options import ClassifyOptions
@@ -52,8 +53,10 @@ class Classification:
         Raises:
             WrongUse: there are no photos.
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
-            OutputRefused: see `check_may_write` and `ResultFile`; or the photos are not those of the interrupted run.
+            OutputRefused: see `Lock`, `check_may_write` and `ResultFile`; or the photos are not those of the
+                interrupted run.
         """
+        self._lock = Lock(options.output)
         inputs = (*options.inputs, options.weights, options.model.backbone_checkpoint)
         check_may_write(
             files_of(options.output), PROGRAM, overwrite=options.overwrite, resume=options.resume, inputs=inputs
@@ -133,7 +136,7 @@ class Classification:
         sources = (
             source for number, source in enumerate(self.sources) if number >= had or number // size in self.anew.batches
         )
-        with closing(self._stamps) as stamps, self._file as file:
+        with self._lock, closing(self._stamps) as stamps, self._file as file:
             done = iter(_classify_anywhere(sources, self.classifier, self._options))
             for number, kept in enumerate(in_parts(file.kept(), size)):
                 if number not in self.anew.batches:

@@ -20,6 +20,7 @@ from afdcli.errors import WrongUse
 from afdcli.formats import codecs
 from afdcli.formats.rows import Row
 from afdcli.machines.cluster import ray_map_parts
+from afdcli.machines.locks import Lock
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map
 from afdcli.options import Degradation, EvaluateOptions, degradations
 from afdcli.photos.damage import Case, Damaged, Level, damage
@@ -43,10 +44,11 @@ class Evaluation:
         Raises:
             WrongUse: there are no photos, or their folders fit no class, or they have no degraded copies.
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
-            OutputRefused: the output cannot be written, or is not ours.
+            OutputRefused: the output cannot be written, or is not ours, or is being written by another afd.
         """
         beside = [options.output.with_suffix(ending) for ending in (".md", ".png")] if options.compare else []
         if writes:
+            self._lock = Lock(options.output)
             check_may_write(
                 [*files_of(options.output), *beside],
                 PROGRAM,
@@ -112,7 +114,10 @@ class Evaluation:
         output = self._options.output
         content = {**record(PROGRAM, settings, self._options), **self.sources.left_out()}
         overwrite = self._options.overwrite
-        with ResultFile(output, COLUMNS, content, resume=None, overwrite=overwrite, also=self._beside) as file:
+        with (
+            self._lock,
+            ResultFile(output, COLUMNS, content, resume=None, overwrite=overwrite, also=self._beside) as file,
+        ):
             file.write(found)
             if self._beside:
                 self._compare(found, *self._beside)
