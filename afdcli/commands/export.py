@@ -12,6 +12,7 @@ from afdcli import atomic
 from afdcli.errors import ParityError, WrongUse
 from afdcli.formats.exports import EXPORTS
 from afdcli.formats.marks import EXPORT
+from afdcli.machines.hardware import processors_allowed
 from afdcli.machines.locks import Lock
 from afdcli.models.classifier import load_classifier
 from afdcli.options import ExportOptions
@@ -70,7 +71,7 @@ def _export(options: ExportOptions) -> Exported:
     with atomic.files(options.output.parent) as scratch:
         fresh = scratch / options.output.name
         format_.save(classifier.graph(), fresh)
-        run = format_.load(fresh, "float32")
+        run = format_.load(fresh, "float32", processors_allowed())
         uses_quality = classifier.about.uses_quality
         same, difference = 0, 0.0
         for photo in photos:
