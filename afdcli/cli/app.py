@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import typer
 
 from afdcli.cli import ending, process
 from afdcli.cli import shortcuts as short
+from afdcli.cli.ending import ALL_READ
 from afdcli.cli.flags import Given, command
-from afdcli.errors import OutputExists, WrongUse
+from afdcli.errors import WrongUse
 from afdcli.options import (
     IMAGENET_C,
     PRESETS,
@@ -23,6 +23,7 @@ from afdcli.options import (
     ExplainOptions,
     ExportOptions,
     FuseOptions,
+    GalleryOptions,
     TrainOptions,
     degradations,
 )
@@ -40,21 +41,7 @@ app = typer.Typer(
 
 def main() -> None:
     """The `afd` command. A refusal ends it with a sentence and its exit code, mostly 2."""
-    sys.exit(process.run(_run))
-
-
-def _run() -> Any:
-    """Run the command; where it would replace a finished result, ask whoever sits at a terminal, and run it anew."""
-    try:
-        return app(standalone_mode=False)
-    except OutputExists as found:
-        from afdcli.cli.report import shown
-
-        at_terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
-        if not (at_terminal and typer.confirm(shown(f"{found.finding} Replace it?"), err=True)):
-            raise
-        command = next(place for place, one in enumerate(sys.argv) if place and not one.startswith("-"))
-        return app([*sys.argv[1 : command + 1], "--overwrite", *sys.argv[command + 1 :]], standalone_mode=False)
+    sys.exit(process.run(app))
 
 
 @app.callback()
@@ -83,7 +70,8 @@ def classify(given: Given[ClassifyOptions], quiet: short.Quiet = False) -> int:
     if not quiet:
         summary.show(run.classifier, tracker.seconds, run.anew)
         report.show_passed_over(run.sources)
-    return tracker.conclude(f"Look for the status 'error' in {options.output}.")
+    code = tracker.conclude(f"Look for the status 'error' in {options.output}.")
+    return max(code, _gallery(options.to_gallery(), quiet)) if options.gallery else code
 
 
 @command(app, EvaluateOptions)
@@ -101,18 +89,25 @@ def evaluate(
     options = given.options({**protocol, "levels": damage or protocol.get("levels", ())})
 
     from afdcli.cli import progress, report
-    from afdcli.commands.evaluate import Evaluation
+    from afdcli.commands.evaluate import Evaluation, from_outcomes
     from afdcli.machines.hardware import reuse_memory
 
+    if options.outcomes:
+        rows = from_outcomes(options)
+        if not quiet:
+            report.show_accuracies(rows, options.output)
+        return ALL_READ
     reuse_memory()
     with report.busy():
         run = Evaluation(options)
-    with progress.Tracker(len(run.cases), "photos", quiet) as tracker:
+    with progress.Tracker(len(run.cases), "photos", quiet, already=run.already) as tracker:
         for photo in run.photos():
             tracker.advance(photo.case.source.name, photo.error)
     if tracker.interrupted:
-        return progress.stopped(tracker, "Nothing was written.")
-    rows = run.write()
+        return progress.stopped(tracker, f"They are kept in {run.outcomes_path}. Go on by adding --resume.")
+    rows = run.rows()
+    with report.shown_anyway(rows, quiet):
+        run.write(rows)
     if not quiet:
         report.show_accuracies(rows, options.output)
         report.show_passed_over(run.sources)
@@ -173,6 +168,27 @@ def train(given: Given[TrainOptions], recipe: short.Recipe = "default", quiet: s
     if tracker.interrupted:
         return progress.stopped(tracker, f"Go on from step {run.saved:,} by adding --resume.")
     return ending.ALL_READ
+
+
+@command(app, GalleryOptions)
+def gallery(given: Given[GalleryOptions], quiet: short.Quiet = False) -> int:
+    return _gallery(given.options(), quiet)
+
+
+def _gallery(options: GalleryOptions, quiet: bool) -> int:
+    from afdcli.cli import progress, report
+    from afdcli.commands.gallery import Gallery
+
+    run = Gallery(options)
+    with progress.Tracker(run.total, "pictures", quiet) as tracker:
+        for name, failure in run.pictures():
+            tracker.advance(name, failure)
+    if tracker.interrupted:
+        return progress.stopped(tracker, "Run the same command again to go on.")
+    run.write()
+    if not quiet:
+        report.show_gallery(run.page)
+    return tracker.conclude("They are shown without a picture.")
 
 
 @command(app, FuseOptions)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from statistics import median_low
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from afdcli.cli.ending import REFUSED, UNEXPECTED, unexpected
-from afdcli.errors import AfdError
+from afdcli.errors import AfdError, OutputRefused
 from afdcli.formats.rows import Row
 from afdcli.options import ClassifyOptions, DegradeOptions
 from afdcli.photos.sources import Sources
@@ -25,10 +25,10 @@ from afdcli.results.naming import visible
 
 if TYPE_CHECKING:
     from afdcli.commands.bench import Rate
-    from afdcli.commands.classify import Anew
     from afdcli.commands.export import Exported
     from afdcli.commands.fuse import Fused
     from afdcli.engines.engine import Engine
+    from afdcli.results.resuming import Anew
 
 ROWS_SHOWN = 20
 """A run of no more photos shows all its predictions."""
@@ -113,7 +113,7 @@ class ClassifySummary:
             "Rows": str(self._options.output),
         }
         if anew.batches:
-            facts["Done anew"] = f"{anew.failed:,} had failed, {anew.replaced:,} were replaced since"
+            facts["Done anew"] = str(anew)
         grid = Table.grid(padding=(0, 2))
         for name, value in facts.items():
             grid.add_row(Text(name, "dim"), Text(shown(value)))
@@ -186,26 +186,38 @@ def show_exported(exported: Exported) -> None:
     )
 
 
-def show_accuracies(rows: Sequence[Row], output: Path) -> None:
-    """Print what `afd evaluate` measured."""
+def show_accuracies(rows: Sequence[Row], output: Path | None) -> None:
+    """Print what `afd evaluate` measured, and that the rows are in `output`, if they could be written."""
     labelled = rows[0]["top1"] is not None
     compared = any(row["difference"] is not None for row in rows)
-    heads = ["weights", "codec", "quality", "passes"]
+    several = len({row["backbone"] for row in rows}) > 1
+    heads = [*["backbone"] * several, "weights", "codec", "quality", "passes"]
     heads += ["top-1 %", "95 % interval", "top-5 %"] if labelled else []
     heads += ["recovered %", "p"] if compared else []
     cells = []
     for row in rows:
-        cell = [row["weights"], row["codec"], row["quality"], row["passes"] or None]
+        cell = [*[row["backbone"]] * several, row["weights"], row["codec"], row["quality"], row["passes"] or None]
         if labelled:
             interval = f"{row['top1_low']:.1f} - {row['top1_high']:.1f}"
             cell += [f"{row['top1']:.1f}", interval, f"{row['top5']:.1f}"]
         if compared:
             cell += [None if row["recovered"] is None else f"{row['recovered']:.1f}", row["p_value"]]
         cells.append([*cell, f"{row['agreement']:.1f}", f"{row['bytes_per_pixel']:.3f}"])
-    table([*heads, "agreement %", "bytes a pixel"], cells, left=2)
+    table([*heads, "agreement %", "bytes a pixel"], cells, left=2 + several)
     unlabelled = "" if labelled else " No folder is named like a class, so only agreement could be measured."
-    where = shown(str(output))
-    out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}. Rows are in {where}.{unlabelled}", markup=False)
+    where = "" if output is None else f" Rows are in {shown(str(output))}."
+    out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}.{where}{unlabelled}", markup=False)
+
+
+@contextmanager
+def shown_anyway(rows: Sequence[Row], quiet: bool) -> Iterator[None]:
+    """Where `rows` cannot be written, print them before saying so: it took long to measure them."""
+    try:
+        yield
+    except OutputRefused:
+        if not quiet:
+            show_accuracies(rows, None)
+        raise
 
 
 def show_copies(options: DegradeOptions, photos: int) -> None:
@@ -230,3 +242,8 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], left: int = 1)
     for row in cells:
         grid.add_row(*map(Text, row))
     out.print(grid)
+
+
+def show_gallery(page: Path) -> None:
+    """Say where the page is."""
+    out.print(f"The photos are on the page {shown(str(page))}: open it in a browser.", markup=False)

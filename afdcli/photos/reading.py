@@ -1,13 +1,13 @@
 """From a file to a photo, or to a sentence why not. Every command reads through `read_rgb`.
 
-Pixels of any kind become 8-bit RGB, see `rgb`. Of an animation or a multi-page file, the first frame is used. A file
+What a file means, where that is not what its decoder gives, is in `opening`; pixels of any kind become 8-bit RGB, see
+`rgb`. Of an animation or a multi-page file, the first frame is used. A file
 that ends early is refused, also where part of it could be shown.
 """
 
 from __future__ import annotations
 
 import errno
-import io
 import os
 import re
 import stat
@@ -25,8 +25,10 @@ from afdcli.formats import codecs
 from afdcli.machines.hardware import most_memory
 from afdcli.options import ReadOptions
 from afdcli.photos import remote
+from afdcli.photos.opened import Opened
+from afdcli.photos.opening import of_pillow, opened, undecoded, unidentified
 from afdcli.photos.quality import jpeg_quality
-from afdcli.photos.rgb import ORIENTATION, SIDEWAYS, remaining_turn, to_rgb
+from afdcli.photos.rgb import ORIENTATION, SIDEWAYS, check_pixels, remaining_turn, to_rgb
 
 FORMATS = ("PNG", "GIF", "BMP", "DIB", "TIFF", "PPM", *codecs.available())
 """The decoders that are open. Others stay closed: the rarer a decoder, the more often it has had a security hole."""
@@ -113,22 +115,20 @@ def decode_rgb(data: bytes, options: ReadOptions, least: int | None = None) -> P
         UnreadableImage: for whatever reason there is, in a few words for the user.
     """
     try:
-        with unhampered_pillow(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _decode(image, options, least)
+        with unhampered_pillow():
+            found = opened(data, FORMATS, options.max_pixels)
+            with found.image:
+                return _decode(found, options, least)
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
-        if package := codecs.missing_package(data):
-            raise UnreadableImage(f"of a format that needs: pip install {package}") from None
-        raise UnreadableImage(
-            "not an image, or cut off at its beginning, or of a format that is not supported"
-        ) from None
+        raise UnreadableImage(unidentified(data)) from None
     except Image.DecompressionBombError:
         raise UnreadableImage("more pixels than can be decoded safely (see --max-pixels)") from None
     except MemoryError:
         raise UnreadableImage("not enough memory to decode it") from None
     except Exception as error:  # Decoders raise nearly anything on hostile files, and none of it may end the batch.
-        raise UnreadableImage(_damage(error)) from error
+        raise UnreadableImage(undecoded(data) or _damage(error)) from error
 
 
 def photo_of(image: Image.Image, options: ReadOptions) -> Photo:
@@ -141,7 +141,7 @@ def photo_of(image: Image.Image, options: ReadOptions) -> Photo:
     """
     try:
         with unhampered_pillow():
-            return _decode(image, options, None)
+            return _decode(of_pillow(image), options, None)
     except UnreadableImage:
         raise
     except Exception as error:  # Pillow decodes only now what was opened, and that may be a hostile file.
@@ -155,14 +155,14 @@ def _damage(error: Exception) -> str:
     return f"damaged image: {words or 'its contents make no sense'}"
 
 
-def _decode(image: Image.Image, options: ReadOptions, least: int | None) -> Photo:
-    if image.width * image.height > options.max_pixels:
-        pixels = f"{image.width * image.height:,} pixels"
-        raise UnreadableImage(f"{pixels} are more than the limit of {options.max_pixels:,} (see --max-pixels)")
+def _decode(found: Opened, options: ReadOptions, least: int | None) -> Photo:
+    image = found.image
+    check_pixels(image.size, options.max_pixels)
     stored = image.getexif().get(ORIENTATION) if image.format == "TIFF" else None
     whole = image.size
     reduced = least is not None and image.draft(None, (2 * least, 2 * least)) is not None
     image.load()
+    image = found.finish(image)
     turn = remaining_turn(image, stored, options.exif == "apply")
     rgb = to_rgb(image, image.info.get("icc_profile") if options.icc == "apply" else None, turn)
     upright = whole[::-1] if turn in SIDEWAYS else whole

@@ -19,11 +19,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.formats.rows import Row
-from afdcli.options import IMAGENET_C, Compression, Degradation, ReadOptions
+from afdcli.options import IMAGENET_C, Degradation, ReadOptions
 from afdcli.photos.damage import Level, MadeCopy
 from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import read_rgb
@@ -237,7 +236,7 @@ def read_copies(
                 "otherwise. Make copies without --size."
             )
         order = "compress-first" if size is None else "crop-first"
-        found[manifest.stem] = Level.of(_degradation(made["settings"]["degradation"]), order), rows
+        found[manifest.stem] = Level.of(Degradation.of_record(made["settings"]["degradation"]), order), rows
     if not found:
         raise WrongUse(f"'{folder}' has no copies made by afd degrade.")
     levels = _told_apart({name: level for name, (level, _) in found.items()})
@@ -247,12 +246,6 @@ def read_copies(
     )
     paths = [[_made_copy(folder, name, source, found[name][1]) for source in sources] for name in names]
     return [levels[name] for name in names], list(zip(*paths, strict=True))
-
-
-def _degradation(settings: Mapping[str, Any]) -> Degradation:
-    """What `dataclasses.asdict` made JSON of."""
-    chain = tuple(tuple(Compression(**choice) for choice in choices) for choices in settings["chain"])
-    return Degradation(chain, settings["shift"])
 
 
 def _told_apart(levels: Mapping[str, Level]) -> dict[str, Level]:

@@ -91,6 +91,7 @@ def run(program, *arguments):
     )
 
 
+@pytest.mark.slow
 @given(
     st.lists(st_numpy.arrays(st.sampled_from("?bHfd"), st_numpy.array_shapes(max_dims=3, min_side=0)), max_size=4),
     st.integers(0, 300),
@@ -219,6 +220,7 @@ def test_the_reason_of_a_crash_is_a_sentence():
     assert CRASHED.isprintable()
 
 
+@pytest.mark.slow
 def test_workers_do_not_write_to_standard_error():
     program = "import test_processes as t; print(t.mapped(t.chatter, range(5)))"
     output, noise = run(program).communicate(timeout=60)
@@ -265,6 +267,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     assert until(lambda: not any(running(pid) for pid in workers), 10)
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_answered_by_the_parent_alone():
     program = """
 import os, signal, time, test_processes as t
