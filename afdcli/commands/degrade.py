@@ -19,6 +19,7 @@ from afdcli.errors import OutputRefused, UnreadableImage
 from afdcli.formats import codecs
 from afdcli.formats.rows import Row
 from afdcli.machines.cluster import ray_ordered_map
+from afdcli.machines.locks import Lock
 from afdcli.machines.processes import CRASHED, ordered_map
 from afdcli.options import Degradation, DegradeOptions
 from afdcli.photos import remote
@@ -108,14 +109,17 @@ class Degrading:
         """Each source and its copies, one for each degradation, once they and their rows are written.
 
         Raises:
-            OutputRefused: the destination was made with other settings, or cannot be written.
+            OutputRefused: the destination was made with other settings, or cannot be written, or another afd is writing
+                to it.
         """
         options = self._options
         listed = Places(folds=False)
-        for degradation in options.degradations:  # before --overwrite begins a manifest anew
-            for path in listed_in(manifest_of(options, degradation)):
-                listed.claim(path, "")
+        _make(options.destination)
         with ExitStack() as stack:
+            for degradation in options.degradations:
+                stack.enter_context(Lock(manifest_of(options, degradation)))
+                for path in listed_in(manifest_of(options, degradation)):  # before --overwrite begins it anew
+                    listed.claim(path, "")
             manifests = [
                 stack.enter_context(_open_manifest(options, one, self._origin)) for one in options.degradations
             ]
@@ -145,6 +149,13 @@ class Degrading:
                     manifest.keep(count)
 
 
+def _make(destination: Path) -> None:
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputRefused(f"'{destination}' cannot be made: {error.strerror}. Choose another place.") from None
+
+
 def _open_manifest(options: DegradeOptions, degradation: Degradation, sources: list[str]) -> ResultFile:
     settings = {
         "degradation": degradation.recorded(),
@@ -153,12 +164,6 @@ def _open_manifest(options: DegradeOptions, degradation: Degradation, sources: l
         **{name: value for name, value in options.read.deciding().items() if name != "max_pixels"},
         "encoder": codecs.versions()[degradation.last.codec],
     }
-    try:
-        options.destination.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputRefused(
-            f"'{options.destination}' cannot be made: {error.strerror}. Choose another place."
-        ) from None
     path = manifest_of(options, degradation)
     content = {**record(PROGRAM, settings, options), "sources": sources}
     return ResultFile(path, _columns(options), content, resume=True, overwrite=options.overwrite)

@@ -22,6 +22,7 @@ from afdcli.errors import WrongUse
 from afdcli.formats import codecs
 from afdcli.formats.rows import Row
 from afdcli.machines.cluster import ray_map_parts
+from afdcli.machines.locks import Lock
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map
 from afdcli.models.description import Description
 from afdcli.options import Degradation, EvaluateOptions, degradations
@@ -49,12 +50,13 @@ class Evaluation:
         Raises:
             WrongUse: there are no photos, or their folders fit no class, or they have no degraded copies.
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
-            OutputRefused: the output cannot be written, or is not ours.
+            OutputRefused: the output cannot be written, or is not ours, or is being written by another afd.
         """
         self._options = options
         self.outcomes_path = options.output.with_suffix(".outcomes.csv")
         """Where each photo's outcome is written as it comes."""
         if writes:
+            self._lock = Lock(options.output)
             _check_outputs(options, self.outcomes_path)
         for degradation in _degradations(options):
             codecs.require(degradation.last.codec)
@@ -179,7 +181,8 @@ class Evaluation:
         again = options.overwrite or options.resume
         if options.per_photo is not None:
             copy_rows(self.outcomes_path, options.per_photo, COLUMNS, content, overwrite=again)
-        write_measured(options.output, found, [self.outcomes], content, _beside(options), overwrite=again)
+        with self._lock:
+            write_measured(options.output, found, [self.outcomes], content, _beside(options), overwrite=again)
         return found
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from afdcli import atomic
 from afdcli.errors import OutputRefused, WrongUse
 from afdcli.formats.rows import FORMATS, Row
+from afdcli.machines.locks import Lock
 from afdcli.machines.processes import in_parts
 from afdcli.photos.damage import Level
 from afdcli.results.accuracy import COLUMNS, markdown
@@ -38,7 +39,7 @@ def write_measured(
     Raises:
         OutputRefused: one of them cannot be written, or must not be replaced.
     """
-    with ResultFile(output, COLUMNS, content, resume=None, overwrite=overwrite, also=beside) as file:
+    with Lock(output), ResultFile(output, COLUMNS, content, resume=None, overwrite=overwrite, also=beside) as file:
         file.write(found)
         if beside:
             from afdcli.results import figures  # takes as long to import as a small evaluation
