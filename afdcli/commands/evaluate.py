@@ -9,11 +9,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from afdcli import atomic
 from afdcli.engines.engine import Engine
 from afdcli.engines.loading import load_engine
 from afdcli.errors import WrongUse
@@ -25,8 +24,9 @@ from afdcli.options import Degradation, EvaluateOptions, degradations
 from afdcli.photos.damage import Case, Damaged, Level, damage
 from afdcli.photos.labels import labels_of
 from afdcli.photos.sources import Sources
-from afdcli.results.accuracy import COLUMNS, Measured, markdown, recovered_overall, rows
+from afdcli.results.accuracy import COLUMNS, Measured, rows
 from afdcli.results.copies import read_copies
+from afdcli.results.naming import beside, rates_beside
 from afdcli.results.record import check_may_write, record
 from afdcli.results.rowfile import ResultFile, files_of
 
@@ -45,15 +45,14 @@ class Evaluation:
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
             OutputRefused: the output cannot be written, or is not ours.
         """
-        beside = [options.output.with_suffix(ending) for ending in (".md", ".png")] if options.compare else []
+        compared = [*beside(options.output), *files_of(rates_beside(options.output))] if options.compare else []
         if writes:
             check_may_write(
-                [*files_of(options.output), *beside],
+                [*files_of(options.output), *compared],
                 PROGRAM,
                 overwrite=options.overwrite,
                 inputs=(*options.weights, options.model.backbone_checkpoint),
             )
-        self._beside = beside
         self._options = options
         for degradation in _degradations(options):
             codecs.require(degradation.last.codec)
@@ -111,22 +110,29 @@ class Evaluation:
         del settings["overwrite"]
         output = self._options.output
         content = {**record(PROGRAM, settings, self._options), **self.sources.left_out()}
-        overwrite = self._options.overwrite
-        with ResultFile(output, COLUMNS, content, resume=None, overwrite=overwrite, also=self._beside) as file:
+        overwrite, also = self._options.overwrite, beside(output) if self._options.compare else ()
+        with ResultFile(output, COLUMNS, content, resume=None, overwrite=overwrite, also=also) as file:
             file.write(found)
-            if self._beside:
-                self._compare(found, *self._beside)
+            if self._options.compare:
+                self._compare(content, found)
         return found
 
-    def _compare(self, found: Sequence[Row], table: Path, picture: Path) -> None:
-        from afdcli.results import figures  # takes as long to import as a small evaluation
+    def _compare(self, content: Mapping[str, Any], found: Sequence[Row]) -> None:
+        from afdcli.results import comparison  # takes as long to import as a small evaluation
 
         images = len(self._known) * (1 + len(self.levels))
         milliseconds = {name: 1000 * seconds / images for name, seconds in self._seconds.items()}
-        overall = recovered_overall(self._measured(), self._labels())
-        with atomic.file(table) as fresh:
-            fresh.write_text(markdown(found, milliseconds, overall), encoding="utf-8")
-        figures.accuracy_curves(found, picture)
+        comparison.write(
+            self._options.output,
+            content,
+            self._options.overwrite,
+            found,
+            self._all_levels(),
+            np.stack(self._sizes),
+            self._labels(),
+            self._measured(),
+            milliseconds,
+        )
 
     def rows(self) -> list[Row]:
         """The values for `COLUMNS`: for each classifier the undamaged photos first, then every level.
@@ -140,9 +146,12 @@ class Evaluation:
             )
         if not self._known:
             raise self.sources.unreadable()
-        clean = Level("clean", None, 0, self._options.order if self._options.degraded is None else self.levels[0].order)
         sizes = np.stack(self._sizes).sum(axis=0)
-        return rows(self._about.backbone, [clean, *self.levels], sizes, self._labels(), self._measured())
+        return rows(self._about.backbone, self._all_levels(), sizes, self._labels(), self._measured())
+
+    def _all_levels(self) -> list[Level]:
+        order = self._options.order if self._options.degraded is None else self.levels[0].order
+        return [Level("clean", None, 0, order), *self.levels]
 
     def _labels(self) -> np.ndarray | None:
         return np.array(self._known) if self.labelled else None

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from annotated_doc import Doc
 
 from afdcli.errors import WrongUse
+from afdcli.formats.codecs import CODECS, installed
 from afdcli.machines.hardware import default_workers
 from afdcli.options.damage import Compression, Degradation, degradations_of, level_of, levels_of
 from afdcli.options.fields import Options
@@ -44,6 +45,9 @@ from afdcli.options.rules import (
     SameRows,
     Without,
 )
+
+INSTALLED = "installed"
+"""Stands for all codecs that something here can write."""
 
 
 @dataclass(frozen=True)
@@ -146,23 +150,39 @@ class EvaluateOptions(Options):
             " compared with the first. Networks that remove artifacts may be among them."
         ),
     ] = ("auto",)
-    compare: Annotated[bool, SameRows(), Doc("Also write a Markdown table and curves as a PNG, beside the output.")] = (
-        False
-    )
+    compare: Annotated[
+        bool,
+        SameRows(),
+        Doc(
+            "Also write a Markdown table, curves over quality and over size as PNGs, and how many fewer bytes give the"
+            " same accuracy as CSV, beside the output."
+        ),
+    ] = False
     seed: Seed = 0
     model: ModelOptions = ModelOptions()
     read: ReadOptions = ReadOptions()
     workers: Workers = default_workers()
     cluster: Cluster = "none"
     overwrite: Overwrite = False
+    codecs: Annotated[
+        tuple[str, ...],
+        Commas(),
+        OneOf(*CODECS, INSTALLED),
+        Once(),
+        Doc(
+            "Measure only these of the codecs that --preset and --level name, such as jpeg,avif; installed are all that"
+            " something here can write."
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
-        """See `Options`.
+        """See `Options`. Of the levels, those of `codecs` stay.
 
         Raises:
             WrongUse: a value is not allowed, or does not go with another.
         """
         super().__post_init__()
+        self._keep_codecs()
         if self.degraded is not None and (self.levels or self.passes != (1,)):
             raise WrongUse("--degraded brings its own levels: leave out --jpeg, --avif, --level and --passes.")
         files = [name if name in ("none", "auto") else os.path.realpath(name) for name in self.weights]
@@ -172,17 +192,41 @@ class EvaluateOptions(Options):
         if len(set(self.levels)) < len(self.levels):
             raise WrongUse("--jpeg, --avif and --level take each quality of a codec once.")
 
+    def _keep_codecs(self) -> None:
+        if not self.codecs:
+            return
+        kept = self.codecs if INSTALLED not in self.codecs else [*self.codecs, *installed()]
+        levels = tuple(level for level in self.levels if level.codec in kept)
+        if not levels:
+            raise WrongUse(f"--codecs {','.join(self.codecs)} leaves nothing to measure: no level is of these codecs.")
+        object.__setattr__(self, "levels", levels)
+
 
 IMAGENET_C = tuple(Compression("jpeg", quality) for quality in (25, 18, 15, 10, 7))
 """The severities of ImageNet-C's JPEG compression, 1 to 5 (Hendrycks and Dietterich, ICLR 2019)."""
+RATES = {
+    "jpeg": (85, 60, 35, 20, 12, 7, 4),
+    "webp": (88, 70, 45, 25, 10, 3, 0),
+    "avif": (75, 58, 47, 38, 30, 20, 10),
+    "jxl": (88, 70, 50, 30, 18, 10, 1),
+    "heic": (60, 47, 38, 32, 25, 18, 10),
+    "jp2": (34, 32, 30, 28, 26, 24, 22),
+}
+"""Qualities whose files are about as large in every codec: of photos of 0.2 megapixels, from 4 to 50 kilobytes."""
 PRESETS: dict[str, dict[str, Any]] = {
     "imagenet-c": {"levels": IMAGENET_C},
     "multi": {"levels": IMAGENET_C, "passes": (1, 2, 3, 4, 5)},
     "avif": {"levels": tuple(Compression("avif", quality) for quality in (50, 40, 30, 20, 10))},
     "photos": {"levels": IMAGENET_C, "order": "compress-first"},
+    "rate": {
+        "levels": tuple(Compression(codec, quality) for codec, scale in RATES.items() for quality in scale),
+        "order": "compress-first",
+        "codecs": (INSTALLED,),
+    },
 }
 """Protocols as settings of `EvaluateOptions`, by name: ImageNet-C's JPEG severities (AFD, Table V); one to five of them
-one after the other (Table VI); about the same damage as AVIF; and the same JPEG qualities as real photos have them."""
+one after the other (Table VI); about the same damage as AVIF; the same JPEG qualities as real photos have them; and
+every codec from the smallest files to such that cost nothing."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def recovered_intervals(right: np.ndarray, first: np.ndarray, undamaged: np.ndar
     costs = np.column_stack([undamaged[:, None].astype(np.float32) - first, np.zeros(photos)])
     gains[:, -1], costs[:, -1] = gains[:, :-1].sum(1), costs[:, :-1].sum(1)
     both = np.column_stack([gains, costs]).astype(np.float32)  # (photos, 2 * (levels + 1))
-    sums = _resampled(both, seed)
+    sums = resampled(both, seed)
     gain, cost = sums[:, : levels + 1], sums[:, levels + 1 :]
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = np.where(cost > 0, gain / cost, np.where(gain < 0, -np.inf, np.inf))
@@ -66,12 +66,12 @@ def recovered_intervals(right: np.ndarray, first: np.ndarray, undamaged: np.ndar
     return np.where(np.isfinite(bounds), bounds, np.nan)  # type: ignore[no-any-return]
 
 
-def _resampled(values: np.ndarray, seed: int) -> np.ndarray:
-    """The sums (RESAMPLES, columns) of `values` (photos, columns) over samples of as many photos, with replacement."""
+def resampled(values: np.ndarray, seed: int, samples: int = RESAMPLES) -> np.ndarray:
+    """The sums (samples, columns) of `values` (photos, columns) over samples of as many photos, with replacement."""
     rng, photos = np.random.default_rng(seed), len(values)
     sums = []
-    for begin in range(0, RESAMPLES, step := max(1, AT_A_TIME // photos)):
-        count = min(step, RESAMPLES - begin)
+    for begin in range(0, samples, step := max(1, AT_A_TIME // photos)):
+        count = min(step, samples - begin)
         drawn = rng.integers(photos, size=(count, photos)) + photos * np.arange(count)[:, None]
         times = np.bincount(drawn.ravel(), minlength=count * photos).reshape(count, photos)
         sums.append(times.astype(np.float32) @ values)
