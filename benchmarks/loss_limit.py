@@ -46,7 +46,8 @@ def main():
             counts = rng.multinomial(photos, shares, size=draws)
             holds = {name: float(np.mean(way(counts) >= lost - won)) for name, way in ways.items()}
             worst = {name: min(worst[name], holds[name]) for name in ways}
-            print(f"{photos}, {100 * lost:g}, {100 * won:g}: " + "; ".join(f"{100 * one:.1f} %" for one in holds.values()))
+            told = "; ".join(f"{100 * one:.1f} %" for one in holds.values())
+            print(f"{photos}, {100 * lost:g}, {100 * won:g}: {told}")
     print("at worst: " + "; ".join(f"{name} {100 * share:.1f} %" for name, share in worst.items()))
 
 

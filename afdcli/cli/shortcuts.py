@@ -40,6 +40,9 @@ def _show_version(asked: bool) -> None:
 Version = Annotated[
     bool, typer.Option("--version", "-V", help="Show the version of afd.", callback=_show_version, is_eager=True)
 ]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an error that nobody foresaw, instead of keeping it.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong.")]
 Level = Annotated[
     list[str] | None,

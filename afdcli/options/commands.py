@@ -1,19 +1,18 @@
-"""What each command can be asked for, but for training; and the presets, which are settings with a name."""
+"""What each command can be asked for, but for those with a file of their own."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from annotated_doc import Doc
 
 from afdcli.errors import WrongUse
-from afdcli.formats.codecs import CODECS, installed
 from afdcli.machines.hardware import default_workers
-from afdcli.options.damage import Compression, Degradation, degradations_of, level_of, levels_of
+from afdcli.options.damage import Compression, Degradation, degradations_of, level_of
 from afdcli.options.fields import Options
+from afdcli.options.gallery import GalleryOptions
 from afdcli.options.groups import (
     EXPORT_ENDINGS,
     MODEL,
@@ -26,28 +25,21 @@ from afdcli.options.groups import (
     ReadOptions,
     Resume,
     Seed,
-    Shift,
     Weights,
     Workers,
 )
 from afdcli.options.rules import (
     AtLeast,
-    Commas,
     Completes,
     EndsIn,
     MoreThan,
     Named,
-    NotEmpty,
-    Once,
     OneOf,
     Panel,
     Parsed,
     SameRows,
     Without,
 )
-
-INSTALLED = "installed"
-"""Stands for all codecs that something here can write."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +75,11 @@ class ClassifyOptions(Options):
         ),
     ] = False
     cluster: Cluster = "none"
+    gallery: Annotated[
+        bool,
+        SameRows(),
+        Doc("Also make a page of the photos and their classes, as afd gallery does, beside the output."),
+    ] = False
     overwrite: Overwrite = False
 
     def __post_init__(self) -> None:
@@ -95,138 +92,11 @@ class ClassifyOptions(Options):
         if not self.inputs:
             raise WrongUse("Name at least one folder, file or pattern to classify, or - for a list on standard input.")
 
-
-@dataclass(frozen=True)
-class EvaluateOptions(Options):
-    """Measure accuracy on undamaged and on compressed photos."""
-
-    dataset: Annotated[
-        Path | str,
-        Doc(
-            "A folder, or a URI, with one folder for each class, named by WordNet id, label or index; or photos without"
-            " labels, of which agreement is measured."
-        ),
-    ]
-    output: Annotated[
-        Path,
-        Named("--output", "-o"),
-        EndsIn(".csv"),
-        SameRows(),
-        Doc("The .csv file for the rows, one for each level of damage."),
-    ] = Path("accuracy.csv")
-    levels: Annotated[
-        tuple[Compression, ...],
-        Parsed(levels_of),
-        Doc("The damage to measure, each level a row. The undamaged photos are always the first row."),
-    ] = ()
-    passes: Annotated[
-        tuple[int, ...],
-        Commas(),
-        NotEmpty(),
-        AtLeast(1),
-        Once(),
-        Doc(
-            "How often each photo is compressed, such as 1,2,5, each count a row: the last time at the row's quality,"
-            " before that at qualities drawn from the codec's levels."
-        ),
-    ] = (1,)
-    shift: Shift = False
-    order: Annotated[
-        str,
-        OneOf("crop-first", "compress-first"),
-        Doc("Whether what the network sees is compressed, after cropping (ImageNet-C), or the whole photo before."),
-    ] = "crop-first"
-    degraded: Annotated[
-        Path | None, Doc("Measure on the copies that afd degrade made of DATASET in this folder, instead of new ones.")
-    ] = None
-    weights: Annotated[
-        tuple[str, ...],
-        Commas(),
-        NotEmpty(),
-        Completes(("auto", "none", "none,auto")),
-        Panel(MODEL),
-        Doc(
-            "The de-drifting modules to compare, such as none,auto,FILE, on the same compressed photos; the others are"
-            " compared with the first. Networks that remove artifacts may be among them."
-        ),
-    ] = ("auto",)
-    compare: Annotated[
-        bool,
-        SameRows(),
-        Doc(
-            "Also write a Markdown table, curves over quality and over size as PNGs, and how many fewer bytes give the"
-            " same accuracy as CSV, beside the output."
-        ),
-    ] = False
-    seed: Seed = 0
-    model: ModelOptions = ModelOptions()
-    read: ReadOptions = ReadOptions()
-    workers: Workers = default_workers()
-    cluster: Cluster = "none"
-    overwrite: Overwrite = False
-    codecs: Annotated[
-        tuple[str, ...],
-        Commas(),
-        OneOf(*CODECS, INSTALLED),
-        Once(),
-        Doc(
-            "Measure only these of the codecs that --preset and --level name, such as jpeg,avif; installed are all that"
-            " something here can write."
-        ),
-    ] = ()
-
-    def __post_init__(self) -> None:
-        """See `Options`. Of the levels, those of `codecs` stay.
-
-        Raises:
-            WrongUse: a value is not allowed, or does not go with another.
-        """
-        super().__post_init__()
-        self._keep_codecs()
-        if self.degraded is not None and (self.levels or self.passes != (1,)):
-            raise WrongUse("--degraded brings its own levels: leave out --jpeg, --avif, --level and --passes.")
-        files = [name if name in ("none", "auto") else os.path.realpath(name) for name in self.weights]
-        twice = next((name for name, file in zip(self.weights, files, strict=True) if files.count(file) > 1), None)
-        if twice is not None:
-            raise WrongUse(f"--weights names '{twice}' twice, perhaps by two names. Name each module once.")
-        if len(set(self.levels)) < len(self.levels):
-            raise WrongUse("--jpeg, --avif and --level take each quality of a codec once.")
-
-    def _keep_codecs(self) -> None:
-        if not self.codecs:
-            return
-        kept = self.codecs if INSTALLED not in self.codecs else [*self.codecs, *installed()]
-        levels = tuple(level for level in self.levels if level.codec in kept)
-        if not levels:
-            raise WrongUse(f"--codecs {','.join(self.codecs)} leaves nothing to measure: no level is of these codecs.")
-        object.__setattr__(self, "levels", levels)
-
-
-IMAGENET_C = tuple(Compression("jpeg", quality) for quality in (25, 18, 15, 10, 7))
-"""The severities of ImageNet-C's JPEG compression, 1 to 5 (Hendrycks and Dietterich, ICLR 2019)."""
-RATES = {
-    "jpeg": (85, 60, 35, 20, 12, 7, 4),
-    "webp": (88, 70, 45, 25, 10, 3, 0),
-    "avif": (75, 58, 47, 38, 30, 20, 10),
-    "jxl": (88, 70, 50, 30, 18, 10, 1),
-    "heic": (60, 47, 38, 32, 25, 18, 10),
-    "jp2": (34, 32, 30, 28, 26, 24, 22),
-}
-"""Qualities whose files are about as large in every codec: of photos of 0.2 megapixels, from 4 to 50 kilobytes."""
-PRESETS: dict[str, dict[str, Any]] = {
-    "imagenet-c": {"levels": IMAGENET_C},
-    "multi": {"levels": IMAGENET_C, "passes": (1, 2, 3, 4, 5)},
-    "avif": {"levels": tuple(Compression("avif", quality) for quality in (50, 40, 30, 20, 10))},
-    "photos": {"levels": IMAGENET_C, "order": "compress-first"},
-    "rate": {
-        "levels": tuple(Compression(codec, quality) for codec, scale in RATES.items() for quality in scale),
-        "order": "compress-first",
-        "codecs": (INSTALLED,),
-    },
-}
-"""Protocols as settings of `EvaluateOptions`, by name: ImageNet-C's JPEG severities (AFD, Table V); one to five of them
-one after the other (Table VI); about the same damage as AVIF; the same JPEG qualities as real photos have them; and
-every codec from the smallest files to such that cost nothing."""
+    def to_gallery(self) -> GalleryOptions:
+        """What `gallery` asks for, once the rows are there."""
+        return GalleryOptions(
+            self.output, photos=self.inputs, resume=True, read=self.read, workers=self.workers, overwrite=self.overwrite
+        )
 
 
 @dataclass(frozen=True)

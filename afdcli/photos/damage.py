@@ -23,6 +23,7 @@ from afdcli.options import Compression, Degradation, EvaluateOptions, ReadOption
 from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import decode_rgb, read_file, unhampered_pillow
 from afdcli.photos.sources import Source
+from afdcli.photos.stamp import UNKNOWN, stamp
 
 BLOCK = 8
 """The side of the blocks that JPEG transforms, in pixels."""
@@ -205,6 +206,8 @@ class Damaged:
     """(1 + levels, 2): for each of them the bytes of its file, and the pixels in that file."""
     qualities: np.ndarray | None = None
     """(1 + levels,) the JPEG quality factor in each file's tables, NaN where it has none."""
+    stamp: str = UNKNOWN
+    """What the photo's file was just before it was read, see `stamp`."""
 
 
 def damage(
@@ -215,6 +218,7 @@ def damage(
     preprocessing: Preprocessing,
 ) -> Damaged:
     """Read one photo and make, or read, all its degraded copies."""
+    before = UNKNOWN if case.source.error else stamp(case.source.path)
     try:
         if case.source.error:
             raise UnreadableImage(case.source.error)
@@ -233,8 +237,8 @@ def damage(
             views.append(decoded if level.order == "crop-first" else preprocessing(decoded))
             sizes.append((len(file), decoded.width * decoded.height))
         pixels = np.stack([np.asarray(view) for view in views])
-        return Damaged(case, "", pixels, np.array(sizes), np.array(qualities, dtype=np.float32))
+        return Damaged(case, "", pixels, np.array(sizes), np.array(qualities, dtype=np.float32), before)
     except UnreadableImage as error:
-        return Damaged(case, str(error))
+        return Damaged(case, str(error), stamp=before)
     except MemoryError:
-        return Damaged(case, "not enough memory to compress it")
+        return Damaged(case, "not enough memory to compress it", stamp=before)

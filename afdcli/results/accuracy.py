@@ -172,7 +172,7 @@ def markdown(
     Without labels it is of agreement. With them, top-1 has its interval, an asterisk where it differs from the first of
     the weights with p < 0.05, and below the means is the share of the loss recovered, with its interval where
     `overall`, see `recovered_overall`, has it. `milliseconds` an image are those of backbone and module, for each of
-    the weights.
+    the weights of which they are known.
     """
     names = list(dict.fromkeys(row["weights"] for row in rows))
     by_name = {name: [row for row in rows if row["weights"] == name] for name in names}
@@ -200,7 +200,9 @@ def markdown(
         lines.append(["recovered", "", *shares])
     for title, column in (("parameters added", "parameters"), ("multiply-adds added", "macs")):
         lines.append([title, *(f"{by_name[name][0][column]:,}" for name in names)])
-    lines.append(["milliseconds an image", *(f"{milliseconds[name]:.1f}" for name in names)])
+    lines.append(
+        ["milliseconds an image", *(f"{milliseconds[name]:.1f}" if name in milliseconds else "" for name in names)]
+    )
     lines.insert(1, ["---"] * len(lines[0]))
     head = f"{in_markdown(rows[0]['backbone'])}, {rows[0]['images']:,} photos, {rows[0]['order']}.\n\n"
     return head + "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -199,8 +199,10 @@ class Places:
 
 def folds_names(folder: Path) -> bool:
     """Whether two names can be one file in `folder`: by case, by how an accent is written, or by dots at their end."""
-    (folder / "caf\u00e9.").touch()
-    return any(os.path.lexists(folder / other) for other in ("CAF\u00c9.", "cafe\u0301.", "caf\u00e9"))
+    names = ("caf\u00e9.", "CAF\u00c9.", "cafe\u0301.", "caf\u00e9")
+    first, *others = (folder / os.fsdecode(name.encode()) for name in names)  # as where the system knows ASCII alone
+    first.touch()
+    return any(map(os.path.lexists, others))
 
 
 def read_copies(

@@ -24,6 +24,8 @@ RIGHT_ANGLE = 90.0
 SMOOTHING = 50
 """A curve of many steps has about so many points, each the mean of the steps around it."""
 
+WEIGHTS = {"none": "without a module", "auto": "with the module"}
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -95,14 +97,17 @@ def accuracy_curves(rows: Sequence[Row], picture: Path) -> None:
     """Draw what `afd evaluate` measured: a panel for each codec and number of passes, a line for each module."""
     labelled = rows[0]["top1"] is not None
     endings = told_apart(list(dict.fromkeys(row["weights"] for row in rows)))
+    lines = list(dict.fromkeys((row["backbone"], row["weights"]) for row in rows))
+    several = len({backbone for backbone, _ in lines}) > 1
     panels = list(dict.fromkeys((row["codec"], row["passes"]) for row in rows if row["quality"] is not None))
     figure = Figure(figsize=(1 + 4 * max(1, len(panels)), 4), layout="constrained")
     for axes, (codec, passes) in zip(
         figure.subplots(1, max(1, len(panels)), sharey=True, squeeze=False)[0], panels, strict=False
     ):
-        for number, (name, ending) in enumerate(endings.items()):
-            mine = [row for row in rows if row["weights"] == name]
+        for number, line in enumerate(lines):
+            mine = [row for row in rows if (row["backbone"], row["weights"]) == line]
             shown = [row for row in mine if (row["codec"], row["passes"]) == (codec, passes)]
+            name = f"{line[0]}, {endings[line[1]]}" if several else endings[line[1]]
             place, colour = [row["quality"] for row in shown], f"C{number}"
             if labelled:
                 axes.fill_between(
@@ -115,7 +120,7 @@ def accuracy_curves(rows: Sequence[Row], picture: Path) -> None:
                 )
                 axes.axhline(mine[0]["top1"], color=colour, lw=1, ls=":")
             figures = [row["top1"] if labelled else row["agreement"] for row in shown]
-            axes.plot(place, figures, f"{colour}-o", markersize=4, label=_shown(ending))
+            axes.plot(place, figures, f"{colour}-o", markersize=4, label=_shown(name))
         axes.set(title=f"{passes} passes" if passes > 1 else "", xlabel=f"{damage_title(codec)} quality", xticks=place)
         axes.invert_xaxis()
         _plain(axes)
@@ -129,12 +134,13 @@ def rate_curves(rows: Sequence[Row], picture: Path) -> None:
     """Draw accuracy over the size of files: a colour for each codec, a kind of line for each of the weights."""
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
-    names = list(dict.fromkeys(row["weights"] for row in rows))
+    lines = list(dict.fromkeys((row["backbone"], row["weights"]) for row in rows))
     kinds = list(dict.fromkeys((row["codec"], row["passes"]) for row in rows if row["quality"] is not None))
     measure = "agreement" if rows[0]["top1"] is None else "top1"
     for number, (codec, passes) in enumerate(kinds):
-        for name, style in zip(names, _styles(names), strict=True):
-            shown = [row for row in rows if (row["weights"], row["codec"], row["passes"]) == (name, codec, passes)]
+        for line, style in zip(lines, _styles(len(lines)), strict=True):
+            mine = [row for row in rows if (row["backbone"], row["weights"]) == line]
+            shown = [row for row in mine if (row["codec"], row["passes"]) == (codec, passes)]
             shown.sort(key=lambda row: row["kilobytes"])
             size, colour = [row["kilobytes"] for row in shown], f"C{number % 10}"
             if measure == "top1":
@@ -142,10 +148,11 @@ def rate_curves(rows: Sequence[Row], picture: Path) -> None:
                 axes.fill_between(size, low, high, color=colour, alpha=0.07, lw=0)
             axes.plot(size, [row[measure] for row in shown], color=colour, ls=style, marker="o", ms=4)
         axes.plot([], [], color=colour, lw=3, label=damage_title(codec) + f", {passes} passes" * (passes > 1))
-    if len(names) > 1:
-        for (name, ending), style in zip(told_apart(names).items(), _styles(names), strict=True):
-            words = {"none": "without a module", "auto": "with the module"}
-            axes.plot([], [], color="0.3", ls=style, label=words.get(name, f"with {_shown(ending)}"))
+    endings, several = told_apart([weights for _, weights in lines]), len({backbone for backbone, _ in lines}) > 1
+    for (backbone, weights), style in zip(lines, _styles(len(lines)), strict=True):
+        words = WEIGHTS.get(weights, f"with {_shown(endings[weights])}")
+        if len(lines) > 1:
+            axes.plot([], [], color="0.3", ls=style, label=f"{backbone}, {words}" if several else words)
     if measure == "top1":
         axes.fill_between([], [], color="0.5", alpha=0.3, lw=0, label="95 % interval")
     _undamaged(axes, rows[0], measure)
@@ -163,9 +170,9 @@ def rate_curves(rows: Sequence[Row], picture: Path) -> None:
     _save(figure, picture, "afd evaluate", 150)
 
 
-def _styles(names: Sequence[str]) -> list[str]:
-    """The kinds of line: dashed for the first of several weights, which the others are compared with."""
-    return ["-"] if len(names) == 1 else ["--", *(("-", "-.", ":")[number % 3] for number in range(len(names) - 1))]
+def _styles(count: int) -> list[str]:
+    """So many kinds of line: dashed for the first of several weights, which the others are compared with."""
+    return ["-"] if count == 1 else ["--", *(("-", "-.", ":")[number % 3] for number in range(count - 1))]
 
 
 def _undamaged(axes: Axes, row: Row, measure: str) -> None:

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from afdcli.formats.rows import Row
-from afdcli.photos.damage import Level
-from afdcli.results.accuracy import Measured
 from afdcli.results.akima import Curves
 from afdcli.results.delta import GRID, Band, Delta, Points, delta, no_curve, shared_range
 from afdcli.results.naming import damage_title, in_markdown, told_apart
+from afdcli.results.outcomes import Outcomes
 from afdcli.results.statistics import resampled
 
 COLUMNS = {
@@ -82,21 +81,19 @@ class Curve:
         return Points(self.kilobytes.mean(0)[kept], 100 * accuracy[kept])
 
 
-def curves_of(
-    levels: Sequence[Level], sizes: np.ndarray, labels: np.ndarray | None, measured: Sequence[Measured]
-) -> list[Curve]:
-    """The curves of all kinds of damage among `levels`, the undamaged one first, by each of `measured`.
+def curves_of(outcomes: Outcomes) -> list[Curve]:
+    """The curves of all kinds of damage, by each of the weights.
 
-    `sizes` (photos, levels, 2) are the bytes of each file, and its pixels; `labels` (photos,) the classes, None if they
-    are not known, and then a photo is right where it has the class of its undamaged original.
+    Where labels are not known, a photo is right if it has the class of its undamaged original.
     """
+    levels, sizes, labels = outcomes.run.levels, outcomes.array("sizes"), outcomes.labels
     kinds: dict[tuple[str, int], list[int]] = {}
     mean = sizes[:, :, 0].mean(0)
     for number in sorted(range(1, len(levels)), key=lambda one: mean[one]):
         kinds.setdefault((levels[number].codec, levels[number].passes), []).append(number)
     order = list(dict.fromkeys((level.codec, level.passes) for level in levels[1:]))
     found = []
-    for one in measured:
+    for one in outcomes.measured:
         said = one.classes[:, :, 0]
         right = said == (said[:, :1] if labels is None else labels[:, None])
         for codec, passes in order:
@@ -117,8 +114,16 @@ def pairs(curves: Sequence[Curve]) -> Iterator[tuple[Curve, Curve]]:
             yield by_key[curves[0].weights, one.codec, one.passes], one
 
 
-def rate_rows(backbone: str, order: str, curves: Sequence[Curve], measure: str, seed: int = 0) -> list[Row]:
-    """The values for `COLUMNS`: a row for each of `pairs`. The same `seed` draws the same photos, for all of them."""
+def rate_rows(outcomes: Outcomes) -> list[Row]:
+    """The values for `COLUMNS`: a row for each of the `pairs` of curves."""
+    order = outcomes.run.levels[0].order
+    measure = "agreement" if outcomes.labels is None else "top1"
+    shared = {"backbone": outcomes.run.backbone, "order": order, "measure": measure}
+    return [{name: {**shared, **row}[name] for name in COLUMNS} for row in compare_curves(curves_of(outcomes))]
+
+
+def compare_curves(curves: Sequence[Curve], seed: int = 0) -> list[Row]:
+    """What the rows have of each of the `pairs` of `curves`. The same `seed` draws the same photos, for all of them."""
     if not curves:
         return []
     drawn = dict(zip(map(id, curves), _drawn(curves, seed), strict=True))
@@ -127,15 +132,12 @@ def rate_rows(backbone: str, order: str, curves: Sequence[Curve], measure: str, 
         found, rate, accuracy = _compared(anchor, test, (drawn[id(anchor)], drawn[id(test)]))
         rows.append(
             {
-                "backbone": backbone,
                 "weights": test.weights,
                 "codec": test.codec,
                 "passes": test.passes,
-                "order": order,
                 "against_weights": anchor.weights,
                 "against_codec": anchor.codec,
                 "images": len(test.right),
-                "measure": measure,
                 **_figures("bd_rate", found.rate, rate),
                 **_range("accuracy", found.accuracies),
                 **_figures("bd_accuracy", found.accuracy, accuracy),

@@ -97,13 +97,15 @@ def calibration_error(probabilities: np.ndarray, right: np.ndarray) -> float:
 def loss_limits(both: Any, lost: Any, won: Any, neither: Any, sure: float = 0.95) -> tuple[Any, Any]:
     """The one-sided limits, each kept with the probability `sure`, of how much of a share is lost: two shares.
 
-    They are those of R. G. Newcombe's method 10 for differences of paired proportions (Statistics in Medicine 17, 1998).
+    They are those of R. G. Newcombe's method 10 for differences of paired shares (Statistics in Medicine 17, 1998).
     Of the photos, `both` are right before and after, `lost` only before, `won` only after: numbers, or arrays of them;
     they need not be whole, so that one can ask what more photos like these would say.
     """
     photos = both + lost + won + neither
     before, after = (both + lost) / photos, (both + won) / photos
-    (low_before, high_before), (low_after, high_after) = (_wilson(one, photos, norm.ppf(sure)) for one in (before, after))
+    deviations = float(norm.ppf(sure))
+    low_before, high_before = _wilson(before, photos, deviations)
+    low_after, high_after = _wilson(after, photos, deviations)
     excess = both * neither - lost * won
     corrected = np.where(excess > 0, np.maximum(excess - photos / 2, 0), excess)
     margins = (both + lost) * (won + neither) * (both + won) * (lost + neither)
