@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import typer
 
 from afdcli.cli import ending, process
 from afdcli.cli import shortcuts as short
+from afdcli.cli.ending import ALL_READ
 from afdcli.cli.flags import Given, command
-from afdcli.errors import OutputExists, WrongUse
+from afdcli.errors import WrongUse
 from afdcli.options import (
     IMAGENET_C,
     PRESETS,
@@ -41,21 +41,7 @@ app = typer.Typer(
 
 def main() -> None:
     """The `afd` command. A refusal ends it with a sentence and its exit code, mostly 2."""
-    sys.exit(process.run(_run))
-
-
-def _run() -> Any:
-    """Run the command; where it would replace a finished result, ask whoever sits at a terminal, and run it anew."""
-    try:
-        return app(standalone_mode=False)
-    except OutputExists as found:
-        from afdcli.cli.report import shown
-
-        at_terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
-        if not (at_terminal and typer.confirm(shown(f"{found.finding} Replace it?"), err=True)):
-            raise
-        command = next(place for place, one in enumerate(sys.argv) if place and not one.startswith("-"))
-        return app([*sys.argv[1 : command + 1], "--overwrite", *sys.argv[command + 1 :]], standalone_mode=False)
+    sys.exit(process.run(app))
 
 
 @app.callback()
@@ -110,7 +96,7 @@ def evaluate(
         rows = from_outcomes(options)
         if not quiet:
             report.show_accuracies(rows, options.output)
-        return report.ALL_READ
+        return ALL_READ
     reuse_memory()
     with report.busy():
         run = Evaluation(options)

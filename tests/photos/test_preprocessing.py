@@ -64,7 +64,8 @@ def test_photos_of_any_size_are_preprocessed_as_by_timm(width, height, network, 
         width = height
     image = content.crop((0, 0, width, height))
     expected = timms(*network, mode, interpolation)(image).permute(1, 2, 0).numpy()
-    ours = Preprocessing(*network, Image.Resampling[interpolation.upper()], squash=mode == "squash")
+    size, crop_pct = network
+    ours = Preprocessing(size, crop_pct, Image.Resampling[interpolation.upper()], squash=mode == "squash")
     assert apart(ours(image), expected) == 0
 
 

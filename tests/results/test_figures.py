@@ -73,7 +73,7 @@ def test_curves_over_bytes_have_a_colour_a_codec_and_a_line_for_each_of_the_weig
     plot = Axes.plot
     monkeypatch.setattr(Axes, "plot", lambda axes, *args, **how: drawn.append(how) or plot(axes, *args, **how))
     monkeypatch.setattr(Axes, "legend", lambda axes, **_: legends.append(axes.get_legend_handles_labels()[1]))
-    row = {"images": 10, "passes": 1, "top1_low": 40.0, "top1_high": 95.0, "agreement": 50.0}
+    row = {"backbone": "net", "images": 10, "passes": 1, "top1_low": 40.0, "top1_high": 95.0, "agreement": 50.0}
     for top1 in (60.0, None):
         rows = []
         for weights in ("none", "auto"):
