@@ -58,7 +58,7 @@ class Evaluation:
             _check_outputs(options, self.outcomes_path)
         for degradation in _degradations(options):
             codecs.require(degradation.last.codec)
-        self._classifiers = _load_all(options)
+        self._classifiers = load_all(options)
         self._about = next(iter(self._classifiers.values())).about
         self.sources = Sources([str(options.dataset)], dataset=True)
         sources = list(self.sources)
@@ -126,13 +126,7 @@ class Evaluation:
 
     def _done(self, cases: Iterable[Case]) -> Iterator[list[Done]]:
         """The photos of `cases`, a batch at a time, with their rows."""
-        batches: Iterator[Outcome]
-        if self._options.cluster == "none":
-            batches = classify_damaged(cases, self._classifiers, self._options, self.levels)
-        else:
-            load = partial(_load_all, self._options)
-            run = partial(_classify_there, options=self._options, levels=self.levels)
-            batches = ray_map_parts(load, run, cases, _batch_size(self._options, self.levels))
+        batches = classify_all(cases, self._classifiers, self._options, self.levels)
         names = self._about.labels.names
         for outcome in batches:
             for name, seconds in outcome.seconds.items():
@@ -227,6 +221,16 @@ class Outcome:
     """What each classifier took."""
 
 
+def classify_all(
+    cases: Iterable[Case], classifiers: Mapping[str, Engine], options: EvaluateOptions, levels: Sequence[Level]
+) -> Iterator[Outcome]:
+    """`classify_damaged`, here or on the machines of a cluster."""
+    if options.cluster == "none":
+        return classify_damaged(cases, classifiers, options, levels)
+    load, run = partial(load_all, options), partial(_classify_there, options=options, levels=levels)
+    return ray_map_parts(load, run, cases, _batch_size(options, levels))
+
+
 def classify_damaged(
     cases: Iterable[Case], classifiers: Mapping[str, Engine], options: EvaluateOptions, levels: Sequence[Level]
 ) -> Iterator[Outcome]:
@@ -269,7 +273,8 @@ def classify_damaged(
         yield outcome
 
 
-def _load_all(options: EvaluateOptions) -> dict[str, Engine]:
+def load_all(options: EvaluateOptions) -> dict[str, Engine]:
+    """The classifiers that are compared, by what `--weights` calls them."""
     return {name: load_engine(options.model, name) for name in options.weights}
 
 

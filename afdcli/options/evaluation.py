@@ -31,6 +31,7 @@ from afdcli.options.rules import (
     Commas,
     Completes,
     EndsIn,
+    MoreThan,
     Named,
     NotEmpty,
     Once,
@@ -142,6 +143,26 @@ class EvaluateOptions(Options):
         ),
     ] = ()
 
+    lose: Annotated[
+        float | None,
+        MoreThan(0),
+        Doc(
+            "Look for the smallest files that lose less than so many points of top-1 against the undamaged photos, such"
+            " as 1.0, for each codec and each of the weights; without labels, of agreement."
+        ),
+    ] = None
+    sure: Annotated[
+        str,
+        OneOf("yes", "no"),
+        Doc("Whether --lose holds with a probability of 95 % for photos like these, or only for just these photos."),
+    ] = "yes"
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The codecs that `--lose` looks into."""
+        asked = () if self.codecs == (INSTALLED,) else tuple(one for one in self.codecs if one != INSTALLED)
+        return asked or installed()
+
     def __post_init__(self) -> None:
         """See `Options`. Of the levels, those of `codecs` stay.
 
@@ -149,7 +170,10 @@ class EvaluateOptions(Options):
             WrongUse: a value is not allowed, or does not go with another.
         """
         super().__post_init__()
-        self._keep_codecs()
+        if self.lose is None:
+            self._keep_codecs()
+        else:
+            self._check_lose()
         if self.degraded is not None and (self.levels or self.passes != (1,)):
             raise WrongUse("--degraded brings its own levels: leave out --jpeg, --avif, --level and --passes.")
         files = [name if name in ("none", "auto") else os.path.realpath(name) for name in self.weights]
@@ -163,6 +187,24 @@ class EvaluateOptions(Options):
         if self.per_photo is not None and os.path.realpath(self.per_photo) == os.path.realpath(self.output):
             raise WrongUse("--per-photo and --output name the same file.")
         self._check_from()
+
+    def _check_lose(self) -> None:
+        """Check that nothing is asked for with `--lose` that it decides itself."""
+        if self.levels or self.degraded is not None:
+            raise WrongUse(
+                "--lose finds the levels itself: leave out --preset, --jpeg, --avif, --level and --degraded. --codecs"
+                " narrows what it looks into."
+            )
+        for flag, asked in (
+            ("--compare", self.compare),
+            ("--per-photo", self.per_photo is not None),
+            ("--from", bool(self.outcomes)),
+            ("--resume", self.resume),
+            ("--passes", self.passes != (1,)),
+        ):
+            if asked:
+                raise WrongUse(f"--lose measures whole photos, saved once, and does not go with {flag}.")
+        object.__setattr__(self, "order", "compress-first")
 
     def _check_from(self) -> None:
         """Check that nothing is asked for with `--from` that it does not do."""

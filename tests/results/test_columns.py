@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from afdcli.commands.train import LOG_COLUMNS
-from afdcli.results import accuracy, copies, outcomes, predictions, rate
+from afdcli.results import accuracy, copies, outcomes, predictions, rate, smallest
 
 COLUMNS = {
     "afd classify": predictions.columns(1, uses_quality=True, estimates_drift=True),
     "afd evaluate": accuracy.COLUMNS,
     "afd evaluate --per-photo": outcomes.COLUMNS,
     "afd evaluate --compare": rate.COLUMNS,
+    "afd evaluate --lose": smallest.COLUMNS,
     "afd degrade": copies.COLUMNS,
     "afd train": LOG_COLUMNS,
 }
