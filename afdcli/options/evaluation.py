@@ -39,14 +39,52 @@ from afdcli.options.rules import (
     Panel,
     Parsed,
     SameRows,
+    Shown,
 )
 
 INSTALLED = "installed"
 """Stands for all codecs that something here can write."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SmallestOptions(Options, panel="Smallest files"):
+    """Which codecs are looked into, and the smallest files that are good enough."""
+
+    codecs: Annotated[
+        tuple[str, ...],
+        Commas(),
+        OneOf(*CODECS, INSTALLED),
+        Once(),
+        Shown("all of them"),
+        Doc(
+            "Measure only these of the codecs that --preset and --level name, or that --lose looks into, such as jpeg,avif;"
+            " installed are all that something here can write."
+        ),
+    ] = ()
+
+    lose: Annotated[
+        float | None,
+        MoreThan(0),
+        Doc(
+            "Look for the smallest files that lose less than so many points of top-1 against the undamaged photos, such"
+            " as 1.0, for each codec and each of the weights; without labels, of agreement."
+        ),
+    ] = None
+    sure: Annotated[
+        str,
+        OneOf("yes", "no"),
+        Doc("Whether --lose holds with a probability of 95 % for photos like these, or only for just these photos."),
+    ] = "yes"
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The codecs that `--lose` looks into."""
+        asked = () if self.codecs == (INSTALLED,) else tuple(one for one in self.codecs if one != INSTALLED)
+        return asked or installed()
+
+
 @dataclass(frozen=True)
-class EvaluateOptions(Options):
+class EvaluateOptions(SmallestOptions):
     """Measure accuracy on undamaged and on compressed photos."""
 
     dataset: Annotated[
@@ -132,36 +170,6 @@ class EvaluateOptions(Options):
     workers: Workers = default_workers()
     cluster: Cluster = "none"
     overwrite: Overwrite = False
-    codecs: Annotated[
-        tuple[str, ...],
-        Commas(),
-        OneOf(*CODECS, INSTALLED),
-        Once(),
-        Doc(
-            "Measure only these of the codecs that --preset and --level name, such as jpeg,avif; installed are all that"
-            " something here can write."
-        ),
-    ] = ()
-
-    lose: Annotated[
-        float | None,
-        MoreThan(0),
-        Doc(
-            "Look for the smallest files that lose less than so many points of top-1 against the undamaged photos, such"
-            " as 1.0, for each codec and each of the weights; without labels, of agreement."
-        ),
-    ] = None
-    sure: Annotated[
-        str,
-        OneOf("yes", "no"),
-        Doc("Whether --lose holds with a probability of 95 % for photos like these, or only for just these photos."),
-    ] = "yes"
-
-    @property
-    def searched(self) -> tuple[str, ...]:
-        """The codecs that `--lose` looks into."""
-        asked = () if self.codecs == (INSTALLED,) else tuple(one for one in self.codecs if one != INSTALLED)
-        return asked or installed()
 
     def __post_init__(self) -> None:
         """See `Options`. Of the levels, those of `codecs` stay.
@@ -170,10 +178,11 @@ class EvaluateOptions(Options):
             WrongUse: a value is not allowed, or does not go with another.
         """
         super().__post_init__()
-        if self.lose is None:
-            self._keep_codecs()
-        else:
-            self._check_lose()
+        if self.lose is not None:
+            _check_lose(self)
+            object.__setattr__(self, "order", "compress-first")
+        elif self.codecs:
+            object.__setattr__(self, "levels", _of_codecs(self.levels, self.codecs))
         if self.degraded is not None and (self.levels or self.passes != (1,)):
             raise WrongUse("--degraded brings its own levels: leave out --jpeg, --avif, --level and --passes.")
         files = [name if name in ("none", "auto") else os.path.realpath(name) for name in self.weights]
@@ -188,24 +197,6 @@ class EvaluateOptions(Options):
             raise WrongUse("--per-photo and --output name the same file.")
         self._check_from()
 
-    def _check_lose(self) -> None:
-        """Check that nothing is asked for with `--lose` that it decides itself."""
-        if self.levels or self.degraded is not None:
-            raise WrongUse(
-                "--lose finds the levels itself: leave out --preset, --jpeg, --avif, --level and --degraded. --codecs"
-                " narrows what it looks into."
-            )
-        for flag, asked in (
-            ("--compare", self.compare),
-            ("--per-photo", self.per_photo is not None),
-            ("--from", bool(self.outcomes)),
-            ("--resume", self.resume),
-            ("--passes", self.passes != (1,)),
-        ):
-            if asked:
-                raise WrongUse(f"--lose measures whole photos, saved once, and does not go with {flag}.")
-        object.__setattr__(self, "order", "compress-first")
-
     def _check_from(self) -> None:
         """Check that nothing is asked for with `--from` that it does not do."""
         values = flat(self)
@@ -213,14 +204,32 @@ class EvaluateOptions(Options):
         if self.outcomes and (others := set(asked) - {"--from", "--output", "--compare", "--overwrite"}):
             raise WrongUse(f"--from measures nothing anew, and so does not go with {', '.join(sorted(others))}.")
 
-    def _keep_codecs(self) -> None:
-        if not self.codecs:
-            return
-        kept = self.codecs if INSTALLED not in self.codecs else [*self.codecs, *installed()]
-        levels = tuple(level for level in self.levels if level.codec in kept)
-        if not levels:
-            raise WrongUse(f"--codecs {','.join(self.codecs)} leaves nothing to measure: no level is of these codecs.")
-        object.__setattr__(self, "levels", levels)
+
+def _of_codecs(levels: tuple[Compression, ...], names: tuple[str, ...]) -> tuple[Compression, ...]:
+    """Those of `levels` that are of one of the codecs in `names`."""
+    kept = names if INSTALLED not in names else (*names, *installed())
+    found = tuple(level for level in levels if level.codec in kept)
+    if not found:
+        raise WrongUse(f"--codecs {','.join(names)} leaves nothing to measure: no level is of these codecs.")
+    return found
+
+
+def _check_lose(options: EvaluateOptions) -> None:
+    """Check that nothing is asked for with `--lose` that it decides itself."""
+    if options.levels or options.degraded is not None:
+        raise WrongUse(
+            "--lose finds the levels itself: leave out --preset, --jpeg, --avif, --level and --degraded. --codecs"
+            " narrows what it looks into."
+        )
+    for flag, asked in (
+        ("--compare", options.compare),
+        ("--per-photo", options.per_photo is not None),
+        ("--from", bool(options.outcomes)),
+        ("--resume", options.resume),
+        ("--passes", options.passes != (1,)),
+    ):
+        if asked:
+            raise WrongUse(f"--lose measures whole photos, saved once, and does not go with {flag}.")
 
 
 IMAGENET_C = tuple(Compression("jpeg", quality) for quality in (25, 18, 15, 10, 7))
