@@ -57,8 +57,8 @@ class SmallestOptions(Options, panel="Smallest files"):
         Once(),
         Shown("all of them"),
         Doc(
-            "Measure only these of the codecs that --preset and --level name, or that --lose looks into, such as jpeg,avif;"
-            " installed are all that something here can write."
+            "Measure only these of the codecs that --preset and --level name, or that --lose looks into, such as"
+            " jpeg,avif; installed are all that something here can write."
         ),
     ] = ()
 
