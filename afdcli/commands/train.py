@@ -62,8 +62,7 @@ class Training:
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone`, `models.taps`.
             OutputRefused: an output cannot be written or replaced, or is that of an interrupted run, or of one that is
                 still going on.
-            BadCheckpoint: there is nothing to resume, or it was begun with other options; or the module to go on from
-                is for another backbone.
+            BadCheckpoint: there is nothing to resume, it had other options, or the module is for another backbone.
         """
         self._options = options
         self._peers = Peers()
