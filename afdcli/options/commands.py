@@ -13,6 +13,7 @@ from afdcli.errors import WrongUse
 from afdcli.machines.hardware import default_workers
 from afdcli.options.damage import Compression, Degradation, degradations_of, level_of, levels_of
 from afdcli.options.fields import Options, fields_of, flat
+from afdcli.options.gallery import GalleryOptions
 from afdcli.options.groups import (
     EXPORT_ENDINGS,
     MODEL,
@@ -79,6 +80,11 @@ class ClassifyOptions(Options):
         ),
     ] = False
     cluster: Cluster = "none"
+    gallery: Annotated[
+        bool,
+        SameRows(),
+        Doc("Also make a page of the photos and their classes, as afd gallery does, beside the output."),
+    ] = False
     overwrite: Overwrite = False
 
     def __post_init__(self) -> None:
@@ -90,6 +96,12 @@ class ClassifyOptions(Options):
         super().__post_init__()
         if not self.inputs:
             raise WrongUse("Name at least one folder, file or pattern to classify, or - for a list on standard input.")
+
+    def to_gallery(self) -> GalleryOptions:
+        """What `gallery` asks for, once the rows are there."""
+        return GalleryOptions(
+            self.output, photos=self.inputs, resume=True, read=self.read, workers=self.workers, overwrite=self.overwrite
+        )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -36,7 +37,7 @@ def encode(image: Image.Image, compression: Compression) -> bytes:
     """
     buffer = io.BytesIO()
     codec, info, name = CODECS[compression.codec], image.info, compression.codec.upper()
-    settings = codec.settings(compression.quality, compression.subsampling)
+    settings = _told(compression)
     if codec.most_side is not None and max(image.size) > codec.most_side:
         raise UnreadableImage(f"{name} cannot hold a side of {max(image.size):,} pixels, only {codec.most_side:,}")
     image.info = {}  # Pillow would write some metadata of its own accord.
@@ -46,6 +47,16 @@ def encode(image: Image.Image, compression: Compression) -> bytes:
     finally:
         image.info = info
     return buffer.getvalue()
+
+
+def _told(compression: Compression) -> dict[str, Any]:
+    """What Pillow's `save` is told."""
+    codec = CODECS[compression.codec]
+    told = codec.settings(compression.quality, compression.subsampling)
+    told |= {codec.extras[name].keyword: codec.extras[name].values[text] for name, text in compression.settings}
+    if compression.tables is not None:  # Without a quality, Pillow takes them as they are.
+        return {**told, "quality": -1, "qtables": compression.tables.scaled(compression.quality)}
+    return told
 
 
 def decode(data: bytes) -> Image.Image:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure, SubFigure
 from afdcli import atomic
 from afdcli.formats.marks import PNG_KEY
 from afdcli.formats.rows import Row
-from afdcli.results.naming import told_apart, visible
+from afdcli.results.naming import damage_title, told_apart, visible
 
 RIGHT_ANGLE = 90.0
 SMOOTHING = 50
@@ -118,7 +118,7 @@ def accuracy_curves(rows: Sequence[Row], picture: Path) -> None:
                 axes.axhline(mine[0]["top1"], color=colour, lw=1, ls=":")
             figures = [row["top1"] if labelled else row["agreement"] for row in shown]
             axes.plot(place, figures, f"{colour}-o", markersize=4, label=_shown(name))
-        axes.set(title=f"{passes} passes" if passes > 1 else "", xlabel=f"{codec.upper()} quality", xticks=place)
+        axes.set(title=f"{passes} passes" if passes > 1 else "", xlabel=f"{damage_title(codec)} quality", xticks=place)
         axes.invert_xaxis()
         _plain(axes)
     if panels:

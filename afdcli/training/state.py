@@ -93,6 +93,7 @@ def load_state(path: Path, settings: Mapping[str, Any]) -> State:
         before = BEFORE | json.loads(metadata["settings"])
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
         raise BadCheckpoint(f"There is no '{path}' that could be gone on with. Start without --resume.") from None
+    check_finite(tensors, path)
     if expected not in (None, _checksum(tensors, metadata)):
         raise BadCheckpoint(f"'{path}' was changed or is damaged. Put back a copy, or start without --resume.")
     now = json.loads(json.dumps(settings, default=str))
@@ -103,7 +104,6 @@ def load_state(path: Path, settings: Mapping[str, Any]) -> State:
             f"'{path}' was begun with other options. Use those, or start without --resume. Only --learning-rate may be "
             "lower now."
         )
-    check_finite(tensors, path)
     return State(tensors, done, best, now, metadata.get("log", ""))
 
 

@@ -176,6 +176,7 @@ def test_it_may_be_stopped_while_it_does_rows_anew(folder, tmp_path, ending, sto
     again(folder, output, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_whatever_a_kill_leaves_is_gone_on_with(folder, tmp_path, ending):
     """Copied after each row: what a run leaves that is killed there, half a line more, or stamps that never came."""
