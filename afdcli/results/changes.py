@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from afdcli import atomic
+from afdcli.results.journal import Journal
 from afdcli.results.record import CHANGES
 from afdcli.results.stamps import checksum
 
@@ -44,15 +45,15 @@ class Changes:
         with self._path.open("ab") as file:
             file.write(line.encode() + b"\n")
 
-    def apply(self, path: Path, head: bytes, records: Iterable[bytes]) -> None:
-        """Rewrite the file at `path`, which has `head` and `records`, with the changes in their places, and end them.
+    def apply(self, journal: Journal) -> None:
+        """Rewrite the file of `journal` with the changes in their places, and end them.
 
         Raises:
             OutputRefused: there is no room.
         """
         if self._path.exists():
-            with atomic.file(path) as fresh, fresh.open("wb") as file:
-                file.writelines(self._merged(head, records))
+            with atomic.file(journal.path) as fresh, fresh.open("wb") as file:
+                file.writelines(self._merged(journal.head, journal.records()))
             self._path.unlink()
 
     def _merged(self, head: bytes, records: Iterable[bytes]) -> Iterator[bytes]:

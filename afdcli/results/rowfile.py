@@ -65,8 +65,7 @@ class ResultFile:
         self._whole = format_.whole
         self._journal = Journal(_journal_path(path), format_.lines(columns), path)
         self._changes = Changes(path)
-        program = content["program"]
-        check_may_write(files_of(path), program, overwrite=overwrite, resume=resume)
+        check_may_write(files_of(path), program := content["program"], overwrite=overwrite, resume=resume)
         before = read_record(path)
         listed = (before or {}).get("files", {})  # Others of this command's stay so.
         self._content = {**content, "files": {**listed, **{one.name: None for one in (path, *self._also)}}}
@@ -99,14 +98,11 @@ class ResultFile:
             except ValueError:
                 raise foreign(self.path) from None
         self._journal.check_head()
-        self._apply_changes()  # of a run that was killed before it did
+        self._changes.apply(self._journal)  # of a run that was killed before it did
         self._journal.open()
 
     def _write_record(self, *, complete: bool) -> None:
         write_record(self.path, {**self._content, "complete": complete})
-
-    def _apply_changes(self) -> None:
-        self._changes.apply(self._journal.path, self._journal.head, self._journal.records())
 
     @property
     def rows(self) -> int:
@@ -171,7 +167,7 @@ class ResultFile:
             journal.settle()  # Ctrl-C may have come when rows were written and not counted, or amid one.
         finally:
             journal.close()
-        self._apply_changes()
+        self._changes.apply(self._journal)
         if self._whole is not None:
             self._whole.write(self.path, self._columns, journal.read())
         if kind is None:

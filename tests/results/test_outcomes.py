@@ -20,7 +20,6 @@ from afdcli.methods.afd import AFDConfig, AFDModule
 from afdcli.models.backbones import load_backbone
 from afdcli.models.checkpoint import Checkpoint, save_checkpoint
 from afdcli.models.classifier import load_classifier
-from afdcli.models.taps import split
 from afdcli.options import ClassifyOptions, Compression, EvaluateOptions, ModelOptions
 from afdcli.photos.damage import Case, Damaged, Level
 from afdcli.photos.sources import Source
@@ -59,8 +58,8 @@ def classifiers(tmp_path_factory):
     network, file = folder / "network.safetensors", folder / "module.safetensors"
     save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), network)
     backbone = load_backbone("test_resnet", network)
-    cut = split(backbone, "stage1")
-    module = AFDModule(AFDConfig(cut.channels, width=4, depth=1, later=cut.blocks, rank=4))
+    tap = backbone.tap("stage1")
+    module = AFDModule(AFDConfig(tap.place.channels, width=4, depth=1, later=tap.widths, rank=4))
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     save_checkpoint(Checkpoint(module, "stage1", "test_resnet", backbone.fingerprint), file)
