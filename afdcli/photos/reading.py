@@ -160,13 +160,14 @@ def _decode(found: Opened, options: ReadOptions, least: int | None) -> Photo:
     check_pixels(image.size, options.max_pixels)
     stored = image.getexif().get(ORIENTATION) if image.format == "TIFF" else None
     whole = image.size
-    reduced = least is not None and image.draft(None, (2 * least, 2 * least)) is not None
+    jpeg = image.format in ("JPEG", "MPO")  # Others would give a thumbnail.
+    reduced = jpeg and least is not None and image.draft(None, (2 * least, 2 * least)) is not None
     image.load()
     image = found.finish(image)
     turn = remaining_turn(image, stored, options.exif == "apply")
     rgb = to_rgb(image, image.info.get("icc_profile") if options.icc == "apply" else None, turn)
     upright = whole[::-1] if turn in SIDEWAYS else whole
-    kind = "JPEG" if image.format == "MPO" else str(image.format)
+    kind = "JPEG" if jpeg else str(image.format)
     quality, exact = jpeg_quality(image.quantization) if hasattr(image, "quantization") else (None, None)
     return Photo(rgb, upright if reduced else rgb.size, kind, quality, exact)
 
