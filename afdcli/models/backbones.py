@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
-from afdcli.errors import BackboneUnavailable, WrongUse
+from afdcli.errors import BackboneUnavailable, BadCheckpoint, WrongUse
 from afdcli.methods.finite import check_finite
 from afdcli.models.from_timm import HUB_PREFIXES, HubModel, TimmModel
 from afdcli.models.from_torchvision import TORCHVISION, TorchvisionModel
@@ -74,6 +75,8 @@ def load_backbone(
         except ValueError as error:
             raise WrongUse(f"--labels '{label_names}' does not fit {origin.name}: {error}.") from None
     wanted = origin.input(model)
+    if checkpoint is not None:
+        check_answers(model, wanted.preprocessing.size, checkpoint)
     return Backbone(
         name=origin.name,
         model=model,
@@ -85,6 +88,21 @@ def load_backbone(
         files=files,
         part=part,
     )
+
+
+def check_answers(model: nn.Module, size: int, source: Path) -> None:
+    """Check that `model`, with the weights of `source`, gives numbers: sums of finite ones need not be finite.
+
+    Raises:
+        BadCheckpoint: it does not, for noise of `size` x `size` pixels.
+    """
+    noise = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        if not model(noise).isfinite().all():
+            raise BadCheckpoint(
+                f"'{source}' is of a network that gives NaN or infinity for any photo: its weights are too large, or a "
+                "variance in it is negative. Get it again, or train it again with a lower learning rate."
+            )
 
 
 def origin_of(name: str) -> Origin:
