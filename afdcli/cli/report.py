@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from afdcli.commands.fuse import Fused
     from afdcli.engines.engine import Engine
     from afdcli.models.description import Description
+    from afdcli.models.places import Place
     from afdcli.results.resuming import Anew
 
 ROWS_SHOWN = 20
@@ -135,12 +136,6 @@ def _backbone(about: Description) -> str:
     return f"{about.backbone} with {'EMA weights' if about.backbone_ema else 'no EMA weights'} ({about.backbone_part})"
 
 
-def show_weights(about: Description) -> None:
-    """Say which of the weights in its file the backbone has, where the file has parts."""
-    if about.backbone_part:
-        out.print(f"The backbone is {visible(_backbone(about))}.", markup=False)
-
-
 def show_passed_over(sources: Sources) -> None:
     """Say what of the inputs gave no row, if anything."""
     if sources.passed_over:
@@ -159,6 +154,21 @@ def busy(
     if not err.is_terminal:
         return nullcontext()
     return err.status(Text(text), spinner="dots" if err.encoding.startswith("utf") else "line")
+
+
+def show_taps(places: Sequence[Place], names: Mapping[str, str]) -> None:
+    """Print the places for a module in a backbone; `names` are the short ones, and the submodules they stand for."""
+    rows = [
+        (
+            ", ".join(short for short, name in names.items() if name == place.name),
+            place.name,
+            f"{place.channels} x {place.grid[0]} x {place.grid[1]}",
+            f"1/{place.reduction:.3g}",
+            str(place.layout),
+        )
+        for place in places
+    ]
+    table(("--tap", "submodule", "channels x h x w", "resolution", "layout"), rows, left=2)
 
 
 def show_validation(step: int, losses: Mapping[str, float], validation: Mapping[str, float]) -> None:
@@ -200,8 +210,9 @@ def show_exported(exported: Exported) -> None:
     )
 
 
-def show_accuracies(rows: Sequence[Row], output: Path | None) -> None:
-    """Print what `afd evaluate` measured, and that the rows are in `output`, if they could be written."""
+def show_accuracies(rows: Sequence[Row], output: Path | None, about: Description | None = None) -> None:
+    """Print what `afd evaluate` measured, that the rows are in `output`, if they could be written, and which of the
+    weights in its file the backbone has, if `about` it that is known."""
     labelled = rows[0]["top1"] is not None
     compared = any(row["difference"] is not None for row in rows)
     several = len({row["backbone"] for row in rows}) > 1
@@ -220,7 +231,8 @@ def show_accuracies(rows: Sequence[Row], output: Path | None) -> None:
     table([*heads, "agreement %", "bytes a pixel"], cells, left=2 + several)
     unlabelled = "" if labelled else " No folder is named like a class, so only agreement could be measured."
     where = "" if output is None else f" Rows are in {shown(str(output))}."
-    out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}.{where}{unlabelled}", markup=False)
+    taken = f" The backbone is {shown(_backbone(about))}." if about is not None and about.backbone_part else ""
+    out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}.{where}{taken}{unlabelled}", markup=False)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ NO_NUMBER = "the network gives no number for it, so its weights are no good, or 
 def are_numbers(*answers: np.ndarray | None) -> np.ndarray:
     """Which of the images, the first axis of all `answers`, have finite numbers throughout, (B,) bool."""
     found = [np.isfinite(one).reshape(len(one), -1).all(1) for one in answers if one is not None]
-    return np.stack(found).all(0)
+    return np.asarray(np.stack(found).all(0))
 
 
 def format_of(engine: str) -> ExportFormat:

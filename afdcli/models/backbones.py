@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -10,13 +11,18 @@ from torch import nn
 
 from afdcli.errors import BackboneUnavailable, BadCheckpoint, WrongUse
 from afdcli.methods.finite import check_finite
+from afdcli.models import taps
 from afdcli.models.from_timm import HUB_PREFIXES, HubModel, TimmModel
 from afdcli.models.from_torchvision import TORCHVISION, TorchvisionModel
 from afdcli.models.origin import Origin
+from afdcli.models.places import Survey, survey
 from afdcli.models.state_dicts import fingerprint, model_from_file
 from afdcli.photos.label_files import fitting, read_labels
 from afdcli.photos.labels import Labels
 from afdcli.photos.preprocessing import Preprocessing
+
+LARGE = 40_000_000
+"""Weights, from which on making them up takes long."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,19 @@ class Backbone:
     """The files that weights and labels were read from; empty where these are not known."""
     part: str = ""
     """Where in a checkpoint the weights were, see `Filled`."""
+
+    @cached_property
+    def survey(self) -> Survey:
+        """What can be a tap in `model`."""
+        return survey(self.model, (self.preprocessing.size, self.preprocessing.size))
+
+    def tap(self, name: str) -> taps.Tap:
+        """The tap `name`, see `taps.find`.
+
+        Raises:
+            UnsupportedBackbone: there is none.
+        """
+        return taps.find(self.model, self.survey, name, self.name)
 
 
 def load_backbone(
@@ -103,6 +122,27 @@ def check_answers(model: nn.Module, size: int, source: Path) -> None:
                 f"'{source}' is of a network that gives NaN or infinity for any photo: its weights are too large, or a "
                 "variance in it is negative. Get it again, or train it again with a lower learning rate."
             )
+
+
+def untrained_backbone(name: str) -> Backbone:
+    """The network `name` with random weights: in seconds, whatever its size. A large one has none, but shapes only.
+
+    Raises:
+        BackboneUnavailable: there is no such model.
+        UnsupportedBackbone: its preprocessing is not known here.
+    """
+    origin = origin_of(name)
+    build = origin.architecture.build
+    try:
+        with torch.device("meta"):
+            model = build(None)
+    except NotImplementedError:  # it reckons with tensors while it is built
+        model = build(None)
+    if sum(parameter.numel() for parameter in model.parameters()) < LARGE:
+        model = build(None)
+    model.eval().requires_grad_(False)
+    wanted = origin.input(model)
+    return Backbone(origin.name, model, wanted.preprocessing, wanted.mean, wanted.std, Labels(()), fingerprint="")
 
 
 def origin_of(name: str) -> Origin:

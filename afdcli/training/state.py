@@ -14,8 +14,8 @@ from torch import Tensor
 from afdcli.errors import BadCheckpoint, TrainingStopped
 from afdcli.formats.marks import PROGRAM_KEY
 from afdcli.methods.finite import check_finite
-from afdcli.models.checkpoint import load_checkpoint, save_checkpoint, write_tensors
-from afdcli.models.tensor_files import read_safetensors
+from afdcli.models.checkpoint import load_checkpoint, save_checkpoint
+from afdcli.models.tensor_files import is_as_written, read_safetensors, write_tensors
 from afdcli.training.learner import Learner
 
 PROGRAM = "afd train"
@@ -45,6 +45,8 @@ class State:
     """The divergence of the best module so far, in nats; infinite if there is none."""
     settings: dict[str, Any]
     """The options that decide what comes out, as JSON has them."""
+    log: str = ""
+    """The SHA-256 of the log of these steps; empty where that is not known."""
 
 
 def save_state(state: State, path: Path) -> None:
@@ -58,6 +60,7 @@ def save_state(state: State, path: Path) -> None:
         "settings": json.dumps(state.settings, default=str),
         "done": str(state.done),
         "best": repr(state.best),
+        "log": state.log,
     }
     write_tensors(path, state.tensors, metadata)
 
@@ -80,6 +83,8 @@ def load_state(path: Path, settings: Mapping[str, Any]) -> State:
         rate = float(before["learning_rate"])
     except (BadCheckpoint, KeyError, TypeError, ValueError, RecursionError):
         raise BadCheckpoint(f"There is no '{path}' that could be gone on with. Start without --resume.") from None
+    if not is_as_written(tensors, metadata):
+        raise BadCheckpoint(f"'{path}' was changed or is damaged. Put back a copy, or start without --resume.")
     now = json.loads(json.dumps(settings, default=str))
     if now["learning_rate"] < rate:
         before["learning_rate"] = now["learning_rate"]
@@ -89,7 +94,7 @@ def load_state(path: Path, settings: Mapping[str, Any]) -> State:
             "lower now."
         )
     check_finite(tensors, path)
-    return State(tensors, done, best, now)
+    return State(tensors, done, best, now, metadata.get("log", ""))
 
 
 class Kept:
@@ -102,13 +107,15 @@ class Kept:
         self._best = math.inf
         self.done = 0
         """How many steps a run would go on from."""
+        self.log = ""
+        """The SHA-256 of the log of these; empty where that is not known."""
 
-    def save_state(self, learner: Learner) -> None:
-        """Write what a run goes on from, all of it or nothing."""
-        save_state(State(learner.state(), learner.done, self._best, self._settings), self.state)
-        self.done = learner.done
+    def save_state(self, learner: Learner, log: str) -> None:
+        """Write what a run goes on from, all of it or nothing; `log` is the SHA-256 of its log so far."""
+        save_state(State(learner.state(), learner.done, self._best, self._settings, log), self.state)
+        self.done, self.log = learner.done, log
 
-    def keep(self, learner: Learner, divergence: float) -> None:
+    def keep(self, learner: Learner, divergence: float, log: str) -> None:
         """Write the module as the last one, and as the best one if its `divergence` is the least; and the state.
 
         Raises:
@@ -118,7 +125,7 @@ class Kept:
         if divergence < self._best:
             self._best = divergence
             save_checkpoint(learner.checkpoint(), self.output)
-        self.save_state(learner)
+        self.save_state(learner, log)
 
     def go_on(self, learner: Learner) -> dict[str, Any]:
         """Bring `learner` to where the interrupted run was; returns the settings that it goes on with.
@@ -131,7 +138,7 @@ class Kept:
             learner.load(state.tensors, state.done)
         except (KeyError, ValueError, RuntimeError) as error:
             raise BadCheckpoint(f"'{self.state}' was changed or is damaged: {error}. Start without --resume.") from None
-        self.done = state.done
+        self.done, self.log = state.done, state.log
         if self.output.exists() and not math.isnan(state.best):  # otherwise the next module is the best there is
             self._best = state.best
         return state.settings

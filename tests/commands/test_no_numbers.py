@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 import afdcli
 from afdcli.errors import BadCheckpoint
 from afdcli.models import backbones
-from afdcli.models.checkpoint import DIGEST
 from afdcli.models.classifier import load_classifier
+from afdcli.models.tensor_files import CHECKSUM
 from afdcli.options import ModelOptions
 
 torch.set_num_threads(1)
@@ -80,7 +80,7 @@ def test_evaluate_does_not_count_it(network: dict[str, object], picture: Path) -
 def test_a_module_that_is_infinite_once_folded_is_refused(dedrifted: tuple[Path, Path]) -> None:
     path = dedrifted[1]
     with safe_open(path, framework="pt") as file:
-        metadata = {key: text for key, text in file.metadata().items() if key != DIGEST}
+        metadata = {key: text for key, text in file.metadata().items() if key != CHECKSUM}
     tensors = load_file(path)
     for name in ("squeeze_first.0.weight", "squeeze_first.1.weight"):
         tensors[f"enhance.enter.0.{name}"].fill_(1e30)
