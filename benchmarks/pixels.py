@@ -4,8 +4,8 @@
 
 The pictures are those of the tests, `tests/photos/ways.py`: each format, depth, kind of colour and orientation, put
 together by hand or by an encoder, with the array that it was made of. Where another decoder's command is installed, it
-reads the whole files as well (Debian: libheif-examples, libtiff-tools, libjxl-tools, libavif-bin, webp, libopenjp2-tools,
-libjpeg-turbo-progs, netpbm). A minute of one core. The exit code is 1 if any pixel is wrong.
+reads the whole files as well (Debian: libheif-examples, libtiff-tools, libjxl-tools, libavif-bin, webp,
+libopenjp2-tools, libjpeg-turbo-progs, netpbm). A minute of one core. The exit code is 1 if any pixel is wrong.
 """
 
 import argparse
@@ -145,10 +145,10 @@ def main() -> int:
         "# Pixels: every kind of photo, whole and cut off", "",
         f"Made by `python benchmarks/pixels.py`: {len(lines) - 2} kinds, {wrong} of them with a pixel that is wrong.",
         f"Python {platform.python_version()}, {', '.join(readers)}.", "",
-        "What is `right` is, to one level of 255, the array that the file was made of; where it is lossy, its mean error is",
-        "6 at most. Cut off, a file is `truncated` (refused), or `right`: all pixels are there, and what is missing is",
-        "something else. What is `refused` whole cannot be told, or is not supported. The array alone says what is right:",
-        "other decoders lack some kinds, `tiff2rgba` skips wrongly in greys of 16 bits where a tile is not filled, and",
+        "What is `right` is, to one level of 255, the array that the file was made of; where it is lossy, its mean error",
+        "is 6 at most. Cut off, a file is `truncated` (refused), or `right`: all pixels are there, and what is missing is",
+        "something else. What is `refused` whole cannot be told, or is not supported. The array alone says what is",
+        "right: other decoders lack some kinds, `tiff2rgba` skips wrongly in greys of 16 bits where a tile is not filled, and",
         "`bmptopnm` passes over the masks behind a header of 40 bytes.", "",
         *lines, ""])  # fmt: skip
     print(text) if arguments.output is None else arguments.output.write_text(text, encoding="utf-8")
