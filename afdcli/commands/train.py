@@ -53,8 +53,10 @@ class Step:
 class Training:
     """One run: go through `steps`, and the best module is in the output; beside it, a log with a row for each step."""
 
-    def __init__(self, options: TrainOptions) -> None:
+    def __init__(self, options: TrainOptions, backbone: Backbone | None = None) -> None:
         """Find the photos, load the backbone, and build the module, or load what an interrupted run left.
+
+        A `backbone` that is given is used in place of that of `options`.
 
         Raises:
             WrongUse: there are too few photos that can be read, or no such module to go on from.
@@ -82,7 +84,8 @@ class Training:
         sources = [source for source in self.sources if not source.error]
         if len(sources) < 2:
             raise WrongUse(f"Training needs at least two photos, and there are {len(sources)}.")
-        self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint, options.model.ema)
+        own = options.model
+        self.backbone = backbone or load_backbone(own.backbone, own.backbone_checkpoint, own.ema)
         learnt, self.held_out = hold_out(
             [source.path for source in sources], options.read, self.backbone.preprocessing.short
         )

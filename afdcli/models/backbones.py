@@ -14,7 +14,7 @@ from afdcli.methods.finite import check_finite
 from afdcli.models import taps
 from afdcli.models.from_timm import HUB_PREFIXES, HubModel, TimmModel
 from afdcli.models.from_torchvision import TORCHVISION, TorchvisionModel
-from afdcli.models.origin import Origin
+from afdcli.models.origin import Input, Origin
 from afdcli.models.places import Survey, survey
 from afdcli.models.state_dicts import fingerprint, model_from_file
 from afdcli.photos.label_files import fitting, read_labels
@@ -49,6 +49,11 @@ class Backbone:
     """The files that weights and labels were read from; empty where these are not known."""
     part: str = ""
     """Where in a checkpoint the weights were, see `Filled`."""
+
+    @property
+    def input(self) -> Input:
+        """What `model` is fed with."""
+        return Input(self.preprocessing, self.mean, self.std)
 
     @cached_property
     def survey(self) -> Survey:
