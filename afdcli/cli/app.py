@@ -161,7 +161,7 @@ def train(
 
     if list_taps:
         report.show_taps(*taps_of(options.model))
-        return ending.ALL_READ
+        return ALL_READ
     from afdcli.machines.hardware import reuse_memory
 
     reuse_memory()
