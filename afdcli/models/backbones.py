@@ -114,8 +114,10 @@ def load_backbone(
     )
 
 
-def untrained_backbone(name: str) -> Backbone:
+def untrained_backbone(name: str, wanted: Input | None = None) -> Backbone:
     """The network `name` with random weights: in seconds, whatever its size. A large one has none, but shapes only.
+
+    It is fed with what is `wanted`, or else with what is published.
 
     Raises:
         BackboneUnavailable: there is no such model.
@@ -131,7 +133,7 @@ def untrained_backbone(name: str) -> Backbone:
     if not is_large:
         model = origin.architecture.build(CLASSES)
     model.eval().requires_grad_(False)
-    wanted = origin.input(model)
+    wanted = wanted or origin.input(model)
     return Backbone(name, model, wanted.preprocessing, wanted.mean, wanted.std, Labels(()), fingerprint="")
 
 
