@@ -145,11 +145,12 @@ def main() -> int:
         "# Pixels: every kind of photo, whole and cut off", "",
         f"Made by `python benchmarks/pixels.py`: {len(lines) - 2} kinds, {wrong} of them with a pixel that is wrong.",
         f"Python {platform.python_version()}, {', '.join(readers)}.", "",
-        "What is `right` is, to one level of 255, the array that the file was made of; where it is lossy, its mean error",
-        "is 6 at most. Cut off, a file is `truncated` (refused), or `right`: all pixels are there, and what is missing is",
-        "something else. What is `refused` whole cannot be told, or is not supported. The array alone says what is",
-        "right: other decoders lack some kinds, `tiff2rgba` skips wrongly in greys of 16 bits where a tile is not filled, and",
-        "`bmptopnm` passes over the masks behind a header of 40 bytes.", "",
+        "What is `right` is, to one level of 255, the array that the file was made of; where it is lossy, its",
+        "mean error is 6 at most. Cut off, a file is `truncated` (refused), or `right`: all pixels are there, and",
+        "what is missing is something else. What is `refused` whole cannot be told, or is not supported. The",
+        "array alone says what is right: other decoders lack some kinds, `tiff2rgba` skips wrongly in greys of 16",
+        "bits where a tile is not filled, and `bmptopnm` passes over the masks behind a header of 40 bytes.",
+        "",
         *lines, ""])  # fmt: skip
     print(text) if arguments.output is None else arguments.output.write_text(text, encoding="utf-8")
     return int(wrong > 0)

@@ -56,8 +56,9 @@ class Step:
 class Training:
     """One run: go through `steps`, and the best module is in the output; beside it, a log with a row for each step."""
 
-    def __init__(self, options: TrainOptions) -> None:
-        """Find the photos, load the backbone, and build the module, or load what an interrupted run left.
+    def __init__(self, options: TrainOptions, backbone: Backbone | None = None) -> None:
+        """Find the photos, load the backbone, and build the module, or load what an interrupted run left. A `backbone`
+        that is given is used in place of that of `options`.
 
         Raises:
             WrongUse: there are too few photos that can be read, or no such module to go on from.
@@ -86,8 +87,8 @@ class Training:
         sources = [source for source in self.sources if not source.error]
         if len(sources) < 2:
             raise WrongUse(f"Training needs at least two photos, and there are {len(sources)}.")
-        self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint, options.model.ema)
-        paths = [source.path for source in sources]
+        own, paths = options.model, [source.path for source in sources]
+        self.backbone = backbone or load_backbone(own.backbone, own.backbone_checkpoint, own.ema)
         learnt, self.held_out = hold_out(paths, options.read, self.backbone.preprocessing.short)
         self.mixture = mixture(options, learnt)
         """The photos that are trained on."""
