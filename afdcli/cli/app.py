@@ -98,6 +98,8 @@ def evaluate(
             report.show_accuracies(rows, options.output)
         return ALL_READ
     reuse_memory()
+    if options.lose is not None:
+        return _lose(options, quiet)
     with report.busy():
         run = Evaluation(options)
     with progress.Tracker(len(run.cases), "photos", quiet, already=run.already) as tracker:
@@ -110,8 +112,27 @@ def evaluate(
         run.write(rows)
     if not quiet:
         report.show_accuracies(rows, options.output)
+        report.show_weights(run.about)
         report.show_passed_over(run.sources)
     return tracker.conclude("They are in no row.")
+
+
+def _lose(options: EvaluateOptions, quiet: bool) -> int:
+    from afdcli.cli import progress, report
+    from afdcli.commands.lose import ROUNDS, Search, degrade_command
+
+    with report.busy():
+        search = Search(options)
+    with progress.Tracker(ROUNDS * len(search.cases), "photos", quiet) as tracker:
+        for photo in search.photos():
+            tracker.advance(photo.case.source.name, photo.error)
+    if tracker.interrupted:
+        return progress.stopped(tracker, "Nothing was written.")
+    rows = search.write()
+    if not quiet:
+        report.show_smallest(rows, options, degrade_command(rows, options))
+        report.show_passed_over(search.sources)
+    return tracker.conclude("They count nowhere.")
 
 
 @command(app, DegradeOptions)
@@ -147,11 +168,20 @@ def degrade(
 
 
 @command(app, TrainOptions)
-def train(given: Given[TrainOptions], recipe: short.Recipe = "default", quiet: short.Quiet = False) -> int:
-    options = given.options(short.named("--recipe", recipe, RECIPES))
+def train(
+    given: Given[TrainOptions],
+    recipe: short.Recipe = "default",
+    list_taps: short.ListTaps = False,
+    quiet: short.Quiet = False,
+) -> int:
+    options = given.options({**short.named("--recipe", recipe, RECIPES), **({"photos": ()} if list_taps else {})})
 
     from afdcli.cli import progress, report
-    from afdcli.commands.train import Training
+    from afdcli.commands.train import Training, taps_of
+
+    if list_taps:
+        report.show_taps(*taps_of(options.model))
+        return ALL_READ
     from afdcli.machines.hardware import reuse_memory
 
     reuse_memory()

@@ -19,7 +19,7 @@ from rich.text import Text
 from afdcli.cli.ending import REFUSED, UNEXPECTED, unexpected
 from afdcli.errors import AfdError, OutputRefused
 from afdcli.formats.rows import Row
-from afdcli.options import ClassifyOptions, DegradeOptions
+from afdcli.options import ClassifyOptions, DegradeOptions, EvaluateOptions
 from afdcli.photos.sources import Sources
 from afdcli.results.naming import visible
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from afdcli.commands.export import Exported
     from afdcli.commands.fuse import Fused
     from afdcli.engines.engine import Engine
+    from afdcli.models.description import Description
+    from afdcli.models.places import Place
     from afdcli.results.resuming import Anew
 
 ROWS_SHOWN = 20
@@ -108,7 +110,7 @@ class ClassifySummary:
         facts = {
             "Classified": f"{self._read:,} of {self._total:,} photos in {seconds:.1f} s",
             "JPEG files": spread,
-            "Backbone": f"{about.backbone}, {'no' if about.method == 'none' else 'with a'} de-drifting module",
+            "Backbone": f"{_backbone(about)}, {'no' if about.method == 'none' else 'with a'} de-drifting module",
             "Engine": classifier.engine,
             "Rows": str(self._options.output),
         }
@@ -125,6 +127,19 @@ class ClassifySummary:
             return row["path"], "(could not be read)", None, None
         label = str(row["label_1"]).split(",")[0]
         return row["path"], label, f"{row['prob_1']:.2f}", row["quality"]
+
+
+def _backbone(about: Description) -> str:
+    """The backbone by name, and, where its file has parts, which of the weights in it were taken."""
+    if not about.backbone_part:
+        return about.backbone
+    return f"{about.backbone} with {'EMA weights' if about.backbone_ema else 'no EMA weights'} ({about.backbone_part})"
+
+
+def show_weights(about: Description) -> None:
+    """Say which of the weights in its file the backbone has, where the file has parts."""
+    if about.backbone_part:
+        out.print(f"The backbone is {visible(_backbone(about))}.", markup=False)
 
 
 def show_passed_over(sources: Sources) -> None:
@@ -145,6 +160,21 @@ def busy(
     if not err.is_terminal:
         return nullcontext()
     return err.status(Text(text), spinner="dots" if err.encoding.startswith("utf") else "line")
+
+
+def show_taps(places: Sequence[Place], names: Mapping[str, str]) -> None:
+    """Print the places for a module in a backbone; `names` are the short ones, and the submodules they stand for."""
+    rows = [
+        (
+            ", ".join(short for short, name in names.items() if name == place.name),
+            place.name,
+            f"{place.channels} x {place.grid[0]} x {place.grid[1]}",
+            f"1/{place.reduction:.3g}",
+            str(place.layout),
+        )
+        for place in places
+    ]
+    table(("--tap", "submodule", "channels x h x w", "resolution", "layout"), rows, left=2)
 
 
 def show_validation(step: int, losses: Mapping[str, float], validation: Mapping[str, float]) -> None:
@@ -214,6 +244,33 @@ def show_accuracies(rows: Sequence[Row], output: Path | None) -> None:
     unlabelled = "" if labelled else " No folder is named like a class, so only agreement could be measured."
     where = "" if output is None else f" Rows are in {shown(str(output))}."
     out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}.{where}{unlabelled}", markup=False)
+
+
+def show_smallest(rows: Sequence[Row], options: EvaluateOptions, command: str) -> None:
+    """Print the smallest files that `afd evaluate --lose` found, where none is, and the command that makes them."""
+    cells = []
+    for row in rows:
+        cell = [row["weights"], row["codec"], row["quality"]]
+        cell += [None if row[name] is None else f"{row[name]:.1f}" for name in ("kilobytes", "saved", "saved_jpeg90")]
+        cells.append([*cell, f"{row['loss']:.2f}", f"{row['loss_low']:.2f} - {row['loss_high']:.2f}", row["images"]])
+    heads = ["weights", "codec", "quality", "kilobytes", "saved %", "against JPEG 90 %"]
+    table([*heads, "loss", "95 % interval", "photos"], cells, left=2)
+    measure = "top-1" if rows[0]["measure"] == "top1" else "agreement"
+    sure = "with a probability of 95 %" if options.sure == "yes" else "on these photos"
+    out.print(f"\nEach loses less than {options.lose:g} points of {measure}, {sure}.", markup=False)
+    for row in rows:
+        if row["quality"] is not None:
+            continue
+        needed = row["photos_needed"]
+        why = (
+            "its best quality loses more"
+            if needed is None
+            else f"{row['images']:,} photos cannot tell; {needed:,} like these would"
+        )
+        out.print(f"{row['codec']}, {shown(row['weights'])}: no quality is known to: {why}.", markup=False)
+    if command:
+        out.print(f"The copies are made by: {command}", markup=False, soft_wrap=True)
+    out.print(f"Rows are in {shown(str(options.output))}.", markup=False)
 
 
 @contextmanager

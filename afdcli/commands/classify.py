@@ -12,6 +12,7 @@ from afdcli.engines.engine import Engine
 from afdcli.engines.loading import load_engine
 from afdcli.formats.rows import Columns, Row
 from afdcli.machines.cluster import ray_map_parts
+from afdcli.machines.locks import Lock
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map, threaded_map
 from afdcli.models.description import Description
 from afdcli.options import ClassifyOptions
@@ -34,9 +35,11 @@ class Classification:
         Raises:
             WrongUse: there are no photos.
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
-            OutputRefused: see `check_may_write` and `ResultFile`; or the photos are not those of the interrupted run.
+            OutputRefused: see `Lock`, `check_may_write` and `ResultFile`; or the photos are not those of the
+                interrupted run.
         """
-        inputs = (*options.inputs, options.weights, options.model.backbone_checkpoint)
+        self._lock = Lock(options.output)
+        inputs = (*options.inputs, options.weights, *options.model.files)
         check_may_write(
             files_of(options.output), PROGRAM, overwrite=options.overwrite, resume=options.resume, inputs=inputs
         )
@@ -58,10 +61,11 @@ class Classification:
             "fast_decode": options.fast_decode,
             **options.read.deciding(),
         }
+        settings |= about.labels_given(options.model)
         file = ResultFile(
             options.output,
             self._columns,
-            {**record(PROGRAM, settings, options), **self.sources.left_out()},
+            {**record(PROGRAM, settings, options), **about.weights_taken, **self.sources.left_out()},
             resume=options.resume,
             overwrite=options.overwrite,
         )
@@ -75,7 +79,9 @@ class Classification:
             OutputRefused: the output cannot be written.
         """
         batches = _classify_anywhere(self._photos.left(self.sources), self.classifier, self._options)
-        return self._photos.rows([(one.sample.stamp, [one.row(self._columns)]) for one in batch] for batch in batches)
+        done = ([(one.sample.stamp, [one.row(self._columns)]) for one in batch] for batch in batches)
+        with self._lock:
+            yield from self._photos.rows(done)
 
 
 def rows_of(options: ClassifyOptions) -> Iterator[Row]:

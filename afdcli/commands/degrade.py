@@ -19,10 +19,11 @@ from afdcli.errors import OutputRefused, UnreadableImage
 from afdcli.formats import codecs
 from afdcli.formats.rows import Row
 from afdcli.machines.cluster import ray_ordered_map
+from afdcli.machines.locks import Lock
 from afdcli.machines.processes import CRASHED, ordered_map
 from afdcli.options import Degradation, DegradeOptions
 from afdcli.photos import remote
-from afdcli.photos.damage import degrade_photo
+from afdcli.photos.damage import degrade_photo, size_of
 from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import Photo, decode_rgb, read_file
 from afdcli.photos.sources import Source, Sources, printable
@@ -108,14 +109,17 @@ class Degrading:
         """Each source and its copies, one for each degradation, once they and their rows are written.
 
         Raises:
-            OutputRefused: the destination was made with other settings, or cannot be written.
+            OutputRefused: the destination was made with other settings, or cannot be written, or another afd is writing
+                to it.
         """
         options = self._options
         listed = Places(folds=False)
-        for degradation in options.degradations:  # before --overwrite begins a manifest anew
-            for path in listed_in(manifest_of(options, degradation)):
-                listed.claim(path, "")
+        _make(options.destination)
         with ExitStack() as stack:
+            for degradation in options.degradations:
+                stack.enter_context(Lock(manifest_of(options, degradation)))
+                for path in listed_in(manifest_of(options, degradation)):  # before --overwrite begins it anew
+                    listed.claim(path, "")
             manifests = [
                 stack.enter_context(_open_manifest(options, one, self._origin)) for one in options.degradations
             ]
@@ -145,6 +149,13 @@ class Degrading:
                     manifest.keep(count)
 
 
+def _make(destination: Path) -> None:
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputRefused(f"'{destination}' cannot be made: {error.strerror}. Choose another place.") from None
+
+
 def _open_manifest(options: DegradeOptions, degradation: Degradation, sources: list[str]) -> ResultFile:
     settings = {
         "degradation": degradation.recorded(),
@@ -153,12 +164,6 @@ def _open_manifest(options: DegradeOptions, degradation: Degradation, sources: l
         **{name: value for name, value in options.read.deciding().items() if name != "max_pixels"},
         "encoder": codecs.versions()[degradation.last.codec],
     }
-    try:
-        options.destination.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputRefused(
-            f"'{options.destination}' cannot be made: {error.strerror}. Choose another place."
-        ) from None
     path = manifest_of(options, degradation)
     content = {**record(PROGRAM, settings, options), "sources": sources}
     return ResultFile(path, _columns(options), content, resume=True, overwrite=options.overwrite)
@@ -219,7 +224,7 @@ def _degrade_one(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy
         digest = hashlib.sha256(data).hexdigest()
         each = zip(options.degradations, task.names, task.rows, task.ours, strict=True)
         jobs = [_Job(source, *one, digest) for one in each]
-        known = [job.is_verified(options.destination) for job in jobs]
+        known = [job.is_verified(options) for job in jobs]
         if not all(known):
             photo = decode_rgb(data, options.read)
             if options.size is not None:
@@ -250,15 +255,17 @@ class _Job:
     digest: str
     """The source's SHA-256."""
 
-    def is_verified(self, destination: Path) -> bool:
-        """Whether the row is of this source, as it is now, and the copy is still the one that was written."""
+    def is_verified(self, options: DegradeOptions) -> bool:
+        """Whether the row is of this source, as it is now, and of the copy, which is still the one that was written."""
         row, path = self.before, f"{self.degradation.name}/{self.name}"
         expected = (printable(path), printable(self.source.name), self.digest)
         if row is None or (row["path"], row["source"], row["source_sha256"]) != expected:
             return False
         try:
-            return bool(row["sha256"] == hashlib.sha256((destination / path).read_bytes()).hexdigest())
-        except (OSError, ValueError):
+            data = (options.destination / path).read_bytes()
+            is_same = row["sha256"] == hashlib.sha256(data).hexdigest()
+            return is_same and row == self._row(data, size_of(data), row.get("complete"), options)
+        except (OSError, ValueError, UnreadableImage):
             return False
 
     def make(self, photo: Photo, options: DegradeOptions) -> Copy:
@@ -271,19 +278,21 @@ class _Job:
             write(folder, self.name, data)
         except UnreadableImage as error:
             return _error(self.source, self.degradation, self.before, str(error), options)
-        row = {
+        return Copy(self._row(data, photo.image.size, photo.complete, options), False)
+
+    def _row(self, data: bytes, size: tuple[int, int], complete: bool | None, options: DegradeOptions) -> Row:
+        known = {"complete": complete} if "complete" in _columns(options) else {}
+        return {
             **_row(self.source, self.degradation, options),
             "path": printable(f"{self.degradation.name}/{self.name}"),
             "status": "ok",
             "source_sha256": self.digest,
             "sha256": hashlib.sha256(data).hexdigest(),
             "bytes": len(data),
-            "width": photo.image.width,
-            "height": photo.image.height,
+            "width": size[0],
+            "height": size[1],
+            **known,
         }
-        if "complete" in row:
-            row["complete"] = photo.complete
-        return Copy(row, False)
 
 
 def _copy_name(source: Source, codec: str) -> str:
