@@ -24,7 +24,7 @@ import numpy as np
 
 from afdcli.errors import AfdError, Fallback
 from afdcli.machines import limits, places
-from afdcli.machines.hardware import MOST_PROCESSES
+from afdcli.machines.hardware import MOST_PROCESSES, reuse_some_memory
 
 CRASHED = "damaged image: its decoder crashed, or ran out of memory"
 """The `error` of a photo on which the process that decoded it died."""
@@ -317,6 +317,7 @@ def _start_worker(trays: _Trays | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent answers it.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     silence_decoders()
+    reuse_some_memory()
 
 
 def silence_decoders() -> None:
