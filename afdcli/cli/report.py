@@ -19,6 +19,7 @@ from rich.text import Text
 from afdcli.errors import AfdError
 from afdcli.formats.rows import Row
 from afdcli.options import ClassifyOptions, DegradeOptions
+from afdcli.photos import kinds
 from afdcli.photos.sources import Sources
 from afdcli.results.naming import visible
 
@@ -114,6 +115,9 @@ def show_passed_over(sources: Sources) -> None:
     if sources.repeated:
         names = "1 link or name" if sources.repeated == 1 else f"{sources.repeated:,} links or names"
         out.print(f"{names} led to what had come before, and gave no second row.", markup=False)
+    if sources.other_files:
+        words = visible(kinds.in_words(sources.other_files))
+        out.print(f"Passed over, as no images: {words}.", markup=False)
 
 
 def busy(

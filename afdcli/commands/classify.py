@@ -58,7 +58,7 @@ class Classification:
         check_may_write(
             files_of(options.output), PROGRAM, overwrite=options.overwrite, resume=options.resume, inputs=inputs
         )
-        self.sources = Sources(options.inputs)
+        self.sources = Sources(options.inputs, every_file=options.every_file)
         """What is classified."""
         self.total = sum(1 for _ in self.sources)
         """Photos in all."""
@@ -160,7 +160,7 @@ def rows_of(options: ClassifyOptions) -> Iterator[Row]:
         WrongUse: there are no photos.
         BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
     """
-    sources = Sources(options.inputs)
+    sources = Sources(options.inputs, every_file=options.every_file)
     classifier = load_engine(options.model, options.weights)
     options, names = _fitting(options, classifier.about)
     batches = _classify_anywhere(iter(sources), classifier, options)

@@ -69,7 +69,7 @@ class Degrading:
             OutputRefused: the destination overlaps the photos, is not ours, or was made of other photos.
         """
         self._options = options
-        self.sources = Sources([str(options.source)], dataset=True)
+        self.sources = Sources([str(options.source)], dataset=True, every_file=options.every_file)
         self._origin = origin(str(options.source), self.sources.paths)
         for degradation in options.degradations:
             codecs.require(degradation.last.codec)
@@ -108,7 +108,8 @@ class Degrading:
                 listed.claim(path, "")
         with ExitStack() as stack:
             manifests = [
-                stack.enter_context(_open_manifest(options, one, self._origin)) for one in options.degradations
+                stack.enter_context(_open_manifest(options, one, self._origin, self.sources))
+                for one in options.degradations
             ]
             before = []
             for degradation, manifest in zip(options.degradations, manifests, strict=True):
@@ -136,7 +137,9 @@ class Degrading:
                     manifest.keep(count)
 
 
-def _open_manifest(options: DegradeOptions, degradation: Degradation, sources: list[str]) -> ResultFile:
+def _open_manifest(
+    options: DegradeOptions, degradation: Degradation, made_of: list[str], sources: Sources
+) -> ResultFile:
     settings = {
         "degradation": asdict(degradation),
         "size": options.size,
@@ -152,7 +155,7 @@ def _open_manifest(options: DegradeOptions, degradation: Degradation, sources: l
             f"'{options.destination}' cannot be made: {error.strerror}. Choose another place."
         ) from None
     path = manifest_of(options, degradation)
-    content = {**record(PROGRAM, settings, options), "sources": sources}
+    content = {**record(PROGRAM, settings, options), "sources": made_of, **sources.left_out()}
     return ResultFile(path, COLUMNS, content, resume=True, overwrite=options.overwrite)
 
 

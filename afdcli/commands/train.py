@@ -106,7 +106,7 @@ class Training:
 
     def _open_log(self) -> ResultFile:
         options = self._options
-        content = record(PROGRAM, self._settings, options)
+        content = {**record(PROGRAM, self._settings, options), **self.sources.left_out()}
         log = ResultFile(self.log_path, LOG_COLUMNS, content, resume=options.resume, overwrite=options.overwrite)
         log.keep(min(self.done, log.rows))
         return log

@@ -19,6 +19,7 @@ from afdcli.options.groups import (
     READING,
     RESULT_ENDINGS,
     Cluster,
+    EveryFile,
     ModelOptions,
     Overwrite,
     Photos,
@@ -78,6 +79,7 @@ class ClassifyOptions(Options):
             "Decode large JPEGs at a fraction of their size: faster, but other pixels, and now and then another class."
         ),
     ] = False
+    every_file: EveryFile = False
     cluster: Cluster = "none"
     overwrite: Overwrite = False
 
@@ -312,6 +314,7 @@ class DegradeOptions(Options):
     seed: Seed = 0
     read: ReadOptions = ReadOptions(icc="apply")
     """A copy has no profile, so by default its colours are made those of sRGB, and look the same."""
+    every_file: EveryFile = False
     workers: Workers = default_workers()
     cluster: Cluster = "none"
     overwrite: Overwrite = False

@@ -63,6 +63,15 @@ Cluster = Annotated[
         " results are the same, and written here."
     ),
 ]
+EveryFile = Annotated[
+    bool,
+    SameRows(),
+    Panel(READING),
+    Doc(
+        "Give each file in a folder a row, also those that are no image by their ending or their first bytes, which"
+        " otherwise are passed over and counted."
+    ),
+]
 Seed = Annotated[
     int, AtLeast(0), Doc("Everything drawn at random follows from this number: the same one, the same draws.")
 ]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from afdcli.errors import UnreadableImage, WrongUse
 from afdcli.photos.folders import is_system_folder
+from afdcli.photos.kinds import HEAD
 
 
 def is_uri(text: str) -> bool:
@@ -108,6 +109,18 @@ def read(uri: str) -> bytes:
         raise UnreadableImage("no such file") from None
     except Exception as error:
         raise UnreadableImage(f"cannot be read: {_words(error)}") from error
+
+
+def heads(uris: Sequence[str]) -> dict[str, bytes]:
+    """The first bytes of files of one store, asked for together; none where one cannot be read, or is empty."""
+    if not uris:
+        return {}
+    try:
+        system = _open(uris[0])[0]
+        found = system.cat_ranges([_open(uri)[1] for uri in uris], 0, HEAD, on_error="return")
+    except Exception:  # They are counted with those that are no images.
+        return {}
+    return {uri: bytes(data) for uri, data in zip(uris, found, strict=True) if isinstance(data, bytes)}
 
 
 def state(uri: str) -> str:

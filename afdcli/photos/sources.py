@@ -7,22 +7,17 @@ import glob
 import os
 import re
 import sys
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from afdcli.errors import UnreadableImage, WrongUse
-from afdcli.formats.codecs import CODECS
-from afdcli.photos import remote
+from afdcli.photos import kinds, remote
 from afdcli.photos.folders import Identity, Pattern, identity, is_system_folder
-
-_LOSSLESS = (".png", ".apng", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
-_SEVERAL = (".mpo", ".avifs")
-"""The endings of files with several lossy pictures: they are read, and never written."""
-IMAGE_ENDINGS = frozenset([*_LOSSLESS, *_SEVERAL, *(ending for codec in CODECS.values() for ending in codec.endings)])
-"""What counts as a photo inside a folder. A file named by the user always counts."""
+from afdcli.photos.kinds import has_image_ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +37,17 @@ class Sources:
 
     Inputs come in the order given, folders are searched recursively and in order of name. Files are named as given, be
     it by themselves, in a list or by a pattern; those in a folder begin with the folder as given, and only those of a
-    folder that is the one argument are named relative to it. Names that begin with a dot are passed over, as
-    elsewhere, and systems' own folders (`SYSTEM_FOLDERS`).
+    folder that is the one argument are named relative to it. In a folder, a file counts by its ending, or, where that
+    is none of an image, by its first bytes. Names that begin with a dot are passed over, as elsewhere, and systems' own
+    folders (`SYSTEM_FOLDERS`).
 
     A photo that is named twice, spelled in two ways, or reached through links to files or folders comes once, by the
     first of its names. Two hard links in ordinary folders are two photos: people make data sets of them.
     """
 
-    def __init__(self, inputs: Sequence[str], *, dataset: bool = False) -> None:
+    def __init__(self, inputs: Sequence[str], *, dataset: bool = False, every_file: bool = False) -> None:
         """`inputs` are as for `ClassifyOptions`. Where they are one `dataset`, a photo that is all of it is named as in
-        its folder: without it.
+        its folder: without it. With `every_file`, files in folders that are no images count too.
 
         Raises:
             WrongUse: an argument that does not exist, or a pattern that matches nothing.
@@ -64,7 +60,9 @@ class Sources:
         """Systems' own folders that were not searched, as of the last time through to the end."""
         self.repeated = 0
         """Links and names that led to what had come before, likewise."""
-        self._dataset = dataset
+        self.other_files: Mapping[str, int] = {}
+        """Files in folders that are no images, by their `kinds.ending`, likewise."""
+        self._dataset, self._every_file = dataset, every_file
         self._passed_by_patterns = 0
         for text in inputs:
             self.paths += self._expand(text)
@@ -80,21 +78,22 @@ class Sources:
         for source in self._search():
             yield source
         if source is None:
-            raise WrongUse(f"There is no image in {printable(self.inputs)}.")
+            others = f" Passed over: {kinds.in_words(self.other_files)}." if self.other_files else ""
+            raise WrongUse(f"There is no image in {printable(self.inputs)}.{others}")
 
     def _search(self) -> Iterator[Source]:
-        search = _Search()
+        search = _Search(self._every_file)
         for given in self.paths:
             path, name = local_path(given), given
             if self._alone and self._dataset:
                 name = os.path.basename(given.rstrip("/")) or given
-            if os.path.isdir(path) or (remote.is_uri(path) and not _is_image(path)):
+            if os.path.isdir(path) or (remote.is_uri(path) and not has_image_ending(path)):
                 prefix = "" if self._alone else given.rstrip("/") + "/"
                 yield from search.folder(_Folder(path, name, prefix))
             else:
                 yield from search.file(Source(path, name))
         self.passed_over = self._passed_by_patterns + search.passed_over
-        self.repeated = search.repeated
+        self.repeated, self.other_files = search.repeated, search.other_files
 
     def unreadable(self) -> WrongUse:
         """What to raise where not one of them can be read, or used."""
@@ -102,9 +101,10 @@ class Sources:
             f"Not one photo of {printable(self.inputs)} can be read. Look at the reasons with: afd classify"
         )
 
-    def left_out(self) -> dict[str, int]:
+    def left_out(self) -> dict[str, Any]:
         """What gave no row, for the record of a result."""
-        return {"passed_over": self.passed_over, "repeated": self.repeated}
+        others = dict(sorted(self.other_files.items()))
+        return {"passed_over": self.passed_over, "repeated": self.repeated, "other_files": others}
 
     def _expand(self, text: str) -> list[str]:
         """What one argument names.
@@ -175,9 +175,11 @@ class _Search:
     were reached otherwise, through links or named one by one, have to be remembered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, every_file: bool = False) -> None:
         self.passed_over = 0
         self.repeated = 0
+        self.other_files: Counter[str] = Counter()
+        self._every_file = every_file
         self._reached: dict[Identity, str | None] = {}
         """The folders searched, and the name in each that its search has come to; None: it is through."""
         self._taken: defaultdict[Identity, set[str]] = defaultdict(set)
@@ -199,8 +201,8 @@ class _Search:
         """`source`, a file named by itself or a link to one, unless the photo has come already."""
         folder, name = _location(source.path)
         reached = self._reached.get(folder, "")
-        has_come = (reached is None or name < reached) and _is_image(name) and not name.startswith(".")
-        if has_come or name in self._taken[folder]:
+        was_there = (reached is None or name < reached) and not name.startswith(".")
+        if name in self._taken[folder] or (was_there and self._counts(name, source.path)):
             self.repeated += 1
         else:
             self._taken[folder].add(name)
@@ -214,7 +216,7 @@ class _Search:
             return
         self._reached[here] = ""
         try:
-            found = remote.entries(folder.path) if remote.is_uri(folder.path) else _listing(folder.path)
+            found, heads = _remote_listing(folder.path) if remote.is_uri(folder.path) else (_listing(folder.path), {})
         except (UnreadableImage, OSError) as error:
             reason = f"folder cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
             yield Source(folder.path, folder.name, reason)
@@ -225,14 +227,16 @@ class _Search:
                 self._reached[here] = name  # Only then can a link lead back here.
             if is_folder and is_system_folder(name):
                 self.passed_over += 1
-            elif is_folder and not name.startswith("."):
-                if _is_image(name):
+            elif name.startswith("."):
+                self.other_files[kinds.HIDDEN] += 1
+            elif is_folder:
+                if has_image_ending(name):
                     yield Source(path, source.name, "a folder, not a file")
                 yield _Folder(path, source.name, source.name + "/")
             elif here == (0, path):  # A URI that is no folder is listed in itself.
                 yield Source(folder.path, folder.name)
-            elif not _is_image(name) or name.startswith("."):
-                continue
+            elif not self._counts(name, path, heads.get(path)):
+                self.other_files[kinds.ending(name)] += 1
             elif is_link:
                 yield from self.file(source)
             elif name in self._taken.get(here, ()):
@@ -241,26 +245,34 @@ class _Search:
                 yield source
         self._reached[here] = None
 
+    def _counts(self, name: str, path: str, head: bytes | None = None) -> bool:
+        """Whether the file at `path`, called `name`, is taken for a photo, by its `head` if it is an odd one."""
+        if has_image_ending(name) or self._every_file:
+            return True
+        return kinds.may_be_image(name) and kinds.begins_as_image(_head(path) if head is None else head)
+
+
+def _head(path: str) -> bytes:
+    return remote.heads([path]).get(path, b"") if remote.is_uri(path) else kinds.head_of(path)
+
+
+def _remote_listing(folder: str) -> tuple[list[remote.Entry], dict[str, bytes]]:
+    """What is in the folder at a URI, in order of name; and, all asked for at once, how its odd files begin."""
+    found = list(remote.entries(folder))
+    odd = [path for name, path, is_folder, _ in found if not (is_folder or name[:1] == "." or has_image_ending(name))]
+    return found, dict.fromkeys(odd, b"") | remote.heads(odd)
+
 
 def _listing(folder: str) -> Iterator[remote.Entry]:
-    """What may count in `folder`, in order of name; once this returns, it has been read."""
+    """What is in `folder`, in order of name; once this returns, it has been read."""
     with os.scandir(folder) as listing:
-        # Names alone are kept, of what counts. Asking a plain file nothing saves a system call for each photo.
-        found = sorted(
-            (entry.name, entry.is_dir(follow_symlinks=False), entry.is_symlink())
-            for entry in listing
-            if (not entry.name.startswith(".") or is_system_folder(entry.name))
-            and (_is_image(entry.name) or not entry.is_file(follow_symlinks=False))
-        )
+        # Names alone are kept. Asking a plain file nothing saves a system call for each photo.
+        found = sorted((entry.name, entry.is_dir(follow_symlinks=False), entry.is_symlink()) for entry in listing)
     return (
         (name, path, is_folder or (is_link and os.path.isdir(path)), is_link)
         for name, is_folder, is_link in found
         for path in [os.path.join(folder, name)]
     )
-
-
-def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_ENDINGS
 
 
 def _identity(folder: str) -> Identity:

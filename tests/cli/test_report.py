@@ -68,11 +68,12 @@ def test_a_summary_of_many_photos_shows_none_of_them(capsys):
 
 
 def test_what_gave_no_row_is_said(capsys):
-    report.show_passed_over(SimpleNamespace(passed_over=0, repeated=0))
+    report.show_passed_over(SimpleNamespace(passed_over=0, repeated=0, other_files={}))
     assert capsys.readouterr().out == ""
-    report.show_passed_over(SimpleNamespace(passed_over=1234, repeated=1))
+    report.show_passed_over(SimpleNamespace(passed_over=1234, repeated=1, other_files={".tga": 2, "": 1649}))
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         "1,234 folders of the system's own, such as @eaDir, were passed over.",
         "1 link or name led to what had come before, and gave no second row.",
+        "Passed over, as no images: 1,649 without an ending, 2 .tga.",
     ]
