@@ -131,7 +131,9 @@ class Classification:
         """
         size, had = self._options.model.batch_size, self._file.rows
         sources = (
-            source for number, source in enumerate(self.sources) if number >= had or number // size in self.anew.batches
+            source
+            for number, source in enumerate(self.sources.reading())
+            if number >= had or number // size in self.anew.batches
         )
         with closing(self._stamps) as stamps, self._file as file:
             done = iter(_classify_anywhere(sources, self.classifier, self._options))
@@ -163,7 +165,7 @@ def rows_of(options: ClassifyOptions) -> Iterator[Row]:
     sources = Sources(options.inputs, every_file=options.every_file)
     classifier = load_engine(options.model, options.weights)
     options, names = _fitting(options, classifier.about)
-    batches = _classify_anywhere(iter(sources), classifier, options)
+    batches = _classify_anywhere(sources.reading(), classifier, options)
     return (prediction.row(names) for batch in batches for prediction in batch)
 
 

@@ -23,10 +23,10 @@ from afdcli.formats.rows import Row
 from afdcli.machines.cluster import ray_ordered_map
 from afdcli.machines.processes import CRASHED, ordered_map
 from afdcli.options import Degradation, DegradeOptions
-from afdcli.photos import remote
+from afdcli.photos import archives, remote
 from afdcli.photos.damage import degrade_photo
 from afdcli.photos.preprocessing import Preprocessing
-from afdcli.photos.reading import decode_rgb, read_file
+from afdcli.photos.reading import decode_rgb, read_source
 from afdcli.photos.sources import Source, Sources, printable
 from afdcli.results.copies import COLUMNS, PARTIAL, PROGRAM, Places, check_free, folds_names, listed_in, relative, write
 from afdcli.results.overlap import Among, Inside, check_apart, check_own, folder_of, manifest_of, origin
@@ -117,7 +117,7 @@ class Degrading:
                 before.append(manifest.kept(folder / "manifest"))
             places = {one.last.codec: Places(folds_names(folder)) for one in options.degradations}
             work, crashed = partial(_degrade_one, options=options), partial(_crashed, options=options)
-            tasks = _tasks(self.sources, before, listed, places, self._inside(), options)
+            tasks = _tasks(self.sources.reading(), before, listed, places, self._inside(), options)
             done: Iterator[tuple[Source, list[Copy]]]
             if options.cluster == "ray":
                 done = ray_ordered_map(work, tasks, crashed=crashed)
@@ -206,7 +206,8 @@ def _degrade_one(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy
     try:
         if source.error:
             raise UnreadableImage(source.error)
-        data = read_file(source.path)
+        data = read_source(source)
+        source = source.bare()
         digest = hashlib.sha256(data).hexdigest()
         each = zip(options.degradations, task.names, task.rows, task.ours, strict=True)
         jobs = [_Job(source, *one, digest) for one in each]
@@ -286,6 +287,8 @@ def _copy_name(source: Source, codec: str) -> str:
     if os.path.splitext(name)[1].lower() in endings:
         return name
     added = endings[0]
+    if archives.is_address(source.path):  # What else is in its archive is known when it has come.
+        return name + added
     exists = remote.exists if remote.is_uri(source.path) else os.path.lexists
     while exists(source.path + added):
         added += endings[0]

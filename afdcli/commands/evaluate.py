@@ -60,7 +60,7 @@ class Evaluation:
         self._classifiers = _load_all(options)
         self._about = next(iter(self._classifiers.values())).about
         self.sources = Sources([str(options.dataset)], dataset=True)
-        sources = list(self.sources)
+        sources = [source.bare() for source in self.sources]
         labels = labels_of(sources, self._about.labels)
         if options.degraded is None:
             self.cases = [Case(source, label) for source, label in zip(sources, labels, strict=True)]
@@ -80,11 +80,11 @@ class Evaluation:
         """Read, damage and classify all photos; each is yielded, without its pixels, when it is counted."""
         outcomes: Iterator[Outcome]
         if self._options.cluster == "none":
-            outcomes = classify_damaged(self.cases, self._classifiers, self._options, self.levels)
+            outcomes = classify_damaged(self._reading(), self._classifiers, self._options, self.levels)
         else:
             load = partial(_load_all, self._options)
             run = partial(_classify_there, options=self._options, levels=self.levels)
-            outcomes = ray_map_parts(load, run, self.cases, _batch_size(self._options, self.levels))
+            outcomes = ray_map_parts(load, run, self._reading(), _batch_size(self._options, self.levels))
         for outcome in outcomes:
             for name, seconds in outcome.seconds.items():
                 self._seconds[name] += seconds
@@ -95,6 +95,13 @@ class Evaluation:
             self._sizes += [one.sizes for one in readable if one.sizes is not None]
             self._known += [-1 if one.case.label is None else one.case.label for one in readable]
             yield from outcome.batch
+
+    def _reading(self) -> Iterator[Case]:
+        """The cases, those in compressed archives with their bytes."""
+        now = self.sources.reading()
+        for case in self.cases:
+            source = next(now, case.source)
+            yield replace(case, source=source.bare() if source.path != case.source.path else source)
 
     def write(self) -> list[Row]:
         """Write the rows to the output, and return them.

@@ -20,6 +20,7 @@ from afdcli.methods.finite import not_finite
 from afdcli.models.backbones import Backbone, load_backbone
 from afdcli.options import TrainOptions
 from afdcli.options.fields import settings_of
+from afdcli.photos import archives
 from afdcli.photos.labels import labels_of
 from afdcli.photos.sources import Source, Sources
 from afdcli.results.figures import training_curves
@@ -76,8 +77,9 @@ class Training:
             )
         if options.model.batch_size % self._peers.count:
             raise WrongUse(f"--batch-size must be a multiple of the {self._peers.count} processes.")
-        self.sources = Sources(options.photos)
-        sources = [source for source in self.sources if not source.error]
+        self.sources = Sources(options.photos, beside=options.labels)
+        sources = [source.bare() for source in self.sources if not source.error]
+        archives.check_any_order(source.path for source in sources)
         if len(sources) < 2:
             raise WrongUse(f"Training needs at least two photos, and there are {len(sources)}.")
         self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint)

@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -20,8 +20,8 @@ from afdcli.errors import UnreadableImage
 from afdcli.formats.codecs import CODECS
 from afdcli.options import Compression, Degradation, EvaluateOptions, ReadOptions
 from afdcli.photos.preprocessing import Preprocessing
-from afdcli.photos.reading import decode_rgb, read_file, unhampered_pillow
-from afdcli.photos.sources import Source
+from afdcli.photos.reading import decode_rgb, read_file, read_source, unhampered_pillow
+from afdcli.photos.source import Source
 
 BLOCK = 8
 """The side of the blocks that JPEG transforms, in pixels."""
@@ -207,7 +207,8 @@ def damage(
     try:
         if case.source.error:
             raise UnreadableImage(case.source.error)
-        data = read_file(case.source.path)
+        data = read_source(case.source)
+        case = replace(case, source=case.source.bare())
         photo = decode_rgb(data, options.read)
         image, clean = photo.image, preprocessing(photo.image)
         files = [copy.read(data) for copy in case.copies]

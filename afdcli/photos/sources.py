@@ -15,21 +15,10 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from afdcli.errors import UnreadableImage, WrongUse
-from afdcli.photos import kinds, remote
+from afdcli.photos import archives, kinds, remote
 from afdcli.photos.folders import Identity, Pattern, identity, is_system_folder
 from afdcli.photos.kinds import has_image_ending
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One input."""
-
-    path: str
-    """For opening: a path, where bytes that are no UTF-8 are kept as surrogates (`os.fsdecode`); or a URI."""
-    name: str
-    """For showing: as given, or relative to the one folder given; with `/` between folders on every system."""
-    error: str = ""
-    """Why it cannot be read, where that showed while searching."""
+from afdcli.photos.source import Source as Source  # for those who import it from here
 
 
 class Sources:
@@ -39,15 +28,18 @@ class Sources:
     it by themselves, in a list or by a pattern; those in a folder begin with the folder as given, and only those of a
     folder that is the one argument are named relative to it. In a folder, a file counts by its ending, or, where that
     is none of an image, by its first bytes. Names that begin with a dot are passed over, as elsewhere, and systems' own
-    folders (`SYSTEM_FOLDERS`).
+    folders (`SYSTEM_FOLDERS`). Archives and tables that are named themselves are gone through, see `archives`.
 
     A photo that is named twice, spelled in two ways, or reached through links to files or folders comes once, by the
     first of its names. Two hard links in ordinary folders are two photos: people make data sets of them.
     """
 
-    def __init__(self, inputs: Sequence[str], *, dataset: bool = False, every_file: bool = False) -> None:
+    def __init__(
+        self, inputs: Sequence[str], *, dataset: bool = False, every_file: bool = False, beside: bool = False
+    ) -> None:
         """`inputs` are as for `ClassifyOptions`. Where they are one `dataset`, a photo that is all of it is named as in
-        its folder: without it. With `every_file`, files in folders that are no images count too.
+        its folder: without it. With `every_file`, files in folders that are no images count too. With `beside`, and
+        those of a dataset, photos in archives bring what lies beside them.
 
         Raises:
             WrongUse: an argument that does not exist, or a pattern that matches nothing.
@@ -62,7 +54,7 @@ class Sources:
         """Links and names that led to what had come before, likewise."""
         self.other_files: Mapping[str, int] = {}
         """Files in folders that are no images, by their `kinds.ending`, likewise."""
-        self._dataset, self._every_file = dataset, every_file
+        self._dataset, self._every_file, self._beside = dataset, every_file, beside or dataset
         self._passed_by_patterns = 0
         for text in inputs:
             self.paths += self._expand(text)
@@ -74,20 +66,33 @@ class Sources:
         Raises:
             WrongUse: at the end, if nothing was there.
         """
+        return self._all(with_data=False)
+
+    def reading(self) -> Iterator[Source]:
+        """The same, to be read in this order: those in compressed archives and in tables bring their bytes."""
+        return self._all(with_data=True)
+
+    def _all(self, with_data: bool) -> Iterator[Source]:
         source = None
-        for source in self._search():
+        for source in self._search(with_data):
             yield source
         if source is None:
             others = f" Passed over: {kinds.in_words(self.other_files)}." if self.other_files else ""
             raise WrongUse(f"There is no image in {printable(self.inputs)}.{others}")
 
-    def _search(self) -> Iterator[Source]:
+    def _search(self, with_data: bool) -> Iterator[Source]:
         search = _Search(self._every_file)
         for given in self.paths:
             path, name = local_path(given), given
             if self._alone and self._dataset:
                 name = os.path.basename(given.rstrip("/")) or given
-            if os.path.isdir(path) or (remote.is_uri(path) and not has_image_ending(path)):
+            if (container := archives.container_of(path)) is not None:
+                name = container if path == given and not (self._alone and self._dataset) else name
+                name = name.rpartition("::")[2]
+                yield from search.container(
+                    archives.Contents(path, name, with_data, self._beside, self._every_file), container
+                )
+            elif os.path.isdir(path) or (remote.is_uri(path) and not has_image_ending(path)):
                 prefix = "" if self._alone else given.rstrip("/") + "/"
                 yield from search.folder(_Folder(path, name, prefix))
             else:
@@ -117,6 +122,10 @@ class Sources:
             return _listed(sys.stdin.buffer.read())
         if os.path.lexists(path):
             return [text]
+        if (chained := archives.chained(path)) is not None:
+            return [chained[0] + one for one in self._expand(chained[1])]
+        if len(shards := archives.unbraced(path)) > 1:
+            return self._shards(shards, text)
         if remote.is_uri(path):
             matches, passed_over = remote.expand(path)
         elif glob.has_magic(path):
@@ -130,6 +139,17 @@ class Sources:
         if not matches:
             raise WrongUse(f"No file matches '{printable(text)}'.")
         return matches
+
+    def _shards(self, shards: list[str], text: str) -> list[str]:
+        """What the names that braces stand for name; a file may be missing, unless all are."""
+        found = [one for shard in shards for one in (self._expand(shard) if _is_pattern(shard) else [shard])]
+        if not any(remote.is_uri(one) or os.path.lexists(one) for one in found):
+            raise WrongUse(f"There is no file that '{printable(text)}' names. Check the spelling.")
+        return found
+
+
+def _is_pattern(path: str) -> bool:
+    return glob.has_magic(path) and not remote.is_uri(path) and not os.path.lexists(path)
 
 
 def local_path(given: str) -> str:
@@ -207,6 +227,18 @@ class _Search:
         else:
             self._taken[folder].add(name)
             yield source
+
+    def container(self, contents: archives.Contents, path: str) -> Iterator[Source]:
+        """The photos in the container at `path`, unless the same of it have come already."""
+        folder, name = _location(path)
+        name += f"\0{contents.given.removesuffix(path)}"
+        if name in self._taken[folder]:
+            self.repeated += 1
+            return
+        self._taken[folder].add(name)
+        yield from contents
+        self.passed_over += len(contents.system_folders)
+        self.other_files += contents.other_files
 
     def _entries(self, folder: _Folder) -> Iterator[Source | _Folder]:
         """The photos and folders in `folder`, in order of name."""
