@@ -55,8 +55,9 @@ class ClassifyOptions(Options):
         tuple[str, ...],
         Named("PATH"),
         Doc(
-            "Folders, which are searched through, single files, patterns such as 'a*.jpg', and URIs; - reads a list of"
-            " them from standard input."
+            "Folders, which are searched through, single files, patterns such as 'a*.jpg', and URIs; also .zip and .tar"
+            " archives, shards of WebDataset ('{000..127}.tar') and Parquet tables of images. - reads a list of them"
+            " from standard input."
         ),
     ]
     output: Annotated[
@@ -101,8 +102,9 @@ class EvaluateOptions(Options):
     dataset: Annotated[
         Path | str,
         Doc(
-            "A folder, or a URI, with one folder for each class, named by WordNet id, label or index; or photos without"
-            " labels, of which agreement is measured."
+            "A folder, or a URI, with one folder for each class, named by WordNet id, label or index; or an archive,"
+            " shards or a table, where .cls, .json or a column may say the class; or photos without labels, of which"
+            " agreement is measured."
         ),
     ]
     output: Annotated[
@@ -264,7 +266,9 @@ class ExportOptions(Options):
 class ExplainOptions(Options):
     """Draw what compression does to a photo inside the classifier, and what the module puts back."""
 
-    photo: Annotated[Path, Doc("The photo to explain; with --statistics, a folder of photos.")]
+    photo: Annotated[
+        Path | str, Doc("The photo to explain; with --statistics, a folder of photos, an archive, a pattern or a URI.")
+    ]
     output: Annotated[Path, Named("--output", "-o"), EndsIn(".png"), Doc("The .png file for the picture.")] = Path(
         "explanation.png"
     )
@@ -296,8 +300,8 @@ class DegradeOptions(Options):
         Path | str,
         Named("SRC"),
         Doc(
-            "A folder of photos, which is searched through, one photo, a pattern or a URI; - reads a list from standard"
-            " input. It is never written to."
+            "A folder of photos, which is searched through, one photo, an archive, a table of images, a pattern or a"
+            " URI; - reads a list from standard input. It is never written to."
         ),
     ]
     destination: Annotated[

@@ -34,7 +34,11 @@ WebP and 5 GB for JPEG 2000 (measured: 9, 10.6, 16.6 and 19.4 bytes a pixel)."""
 MODEL, READING = "Model", "Reading"
 
 Photos = Annotated[
-    tuple[str, ...], Doc("Folders, which are searched through, single files, patterns such as 'a*.jpg', and URIs.")
+    tuple[str, ...],
+    Doc(
+        "Folders, which are searched through, single files, patterns such as 'a*.jpg', and URIs; also .zip and .tar"
+        " archives, shards of WebDataset ('{000..127}.tar') and Parquet tables of images."
+    ),
 ]
 Weights = Annotated[
     str,
