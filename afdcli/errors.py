@@ -1,4 +1,7 @@
-"""What afd refuses to do. The text of every error is for the user: one sentence or two, ending in what to do next."""
+"""What afd refuses to do, or does in another way.
+
+The text of each is for the user: one sentence or two, ending in what to do next.
+"""
 
 
 class AfdError(Exception):
@@ -48,3 +51,7 @@ class TrainingStopped(AfdError):
 
 class ParityError(AfdError):
     """An exported file would not give what the classifier gives. It is not kept."""
+
+
+class Fallback(UserWarning):
+    """What could not be done as it should be, and was done in another way. The text is a sentence for the user."""

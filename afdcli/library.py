@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Row: TypeAlias = dict[str, Any]
 Place: TypeAlias = "str | os.PathLike[str]"
 Call = TypeVar("Call", bound=Callable[..., Any])
-NEED_OUTPUT = ("resume", "overwrite", "compare")
+NEED_OUTPUT = ("resume", "overwrite", "compare", "per_photo")
 """Options that say something of the output."""
 
 
@@ -95,7 +95,7 @@ def classify(
 
 @_by_keyword(EvaluateOptions)
 def evaluate(
-    dataset: Place,
+    dataset: Place | None = None,
     *,
     preset: str = "",
     levels: Level | Iterable[Level] = (),
@@ -109,7 +109,8 @@ def evaluate(
     `dataset` has a folder for each class, named by WordNet id, label or index; of photos without labels, agreement is
     measured. `levels` are text such as "jpeg:25,10", `Compression` objects, or several of these, and `subsampling` is
     that of those named by text; `preset` names a protocol of the literature, such as "imagenet-c", for all that is not
-    given. The rows have the columns that `afd evaluate` writes, for `pandas.DataFrame` to take.
+    given. The rows have the columns that `afd evaluate` writes, for `pandas.DataFrame` to take. With
+    `outcomes`, files that `per_photo` named in earlier runs, the rows are made of these, and there is no `dataset`.
 
     Nothing is written unless there is an `output`, a .csv file. `workers` other processes read and compress photos;
     with 0, this one does. Photos that cannot be read are in no row: a warning tells how many, and why.
@@ -119,14 +120,17 @@ def evaluate(
         OutputRefused: the output cannot be written, or must not be replaced.
         BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: there is no such classifier.
     """
-    from afdcli.commands.evaluate import Evaluation
+    from afdcli.commands.evaluate import Evaluation, from_outcomes
 
     if preset:
         OneOf(*PRESETS).check("--preset", preset)
     given = {**PRESETS.get(preset, {}), "dataset": dataset, "workers": workers, **_written(output, options)}
     if asked_levels := levels_of(levels, subsampling):
         given["levels"] = asked_levels
-    run = Evaluation(build(EvaluateOptions, given), writes=output is not None)
+    asked = build(EvaluateOptions, given)
+    if asked.outcomes:
+        return list(map(dict, from_outcomes(asked, writes=output is not None)))
+    run = Evaluation(asked, writes=output is not None)
     failed = [f"{photo.case.source.name}: {photo.error}" for photo in run.photos() if photo.error]
     rows = run.rows() if output is None else run.write()
     if failed:

@@ -15,6 +15,15 @@ os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="afd-tests-")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background jobs ignore it, and so would children.
 
 
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """`main` is the last that a process does, and leaves signals ignored."""
+    yield
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """The flags of a small network, its weights random."""

@@ -87,6 +87,7 @@ def test_evaluate_gives_the_commands_rows_and_writes_nothing(photos, tiny):
     assert Path("rows.csv").read_bytes() == Path("by-command.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_evaluate_takes_a_preset_which_gives_way_to_what_is_given(photos, tiny):
     rows = afdcli.evaluate(photos, preset="photos", levels=["jpeg:40", afdcli.Compression("webp", 20)], **tiny)
     assert [row["codec"] for row in rows] == ["clean", "jpeg", "webp"]

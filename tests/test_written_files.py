@@ -59,8 +59,10 @@ def run(tmp_path, photos, dedrifted, monkeypatch, capfd):
         "fuse": ["--photos", str(photos), "--backbone-checkpoint", str(network)],
         "export": ["--photos", str(photos), *classifier],
         "explain": [*classifier, "--qf", "10"],
+        "gallery": ["--photos", str(photos), *work],
     }
-    names = {"SRC": str(photos), "IN": str(module), "PHOTO": str(photos / "a.jpg")}
+    (tmp_path / "rows.csv").write_text("path,status,label_1,index_1,prob_1\na.jpg,ok,cat,0,0.9\n")
+    names = {"SRC": str(photos), "IN": str(module), "PHOTO": str(photos / "a.jpg"), "ROWS": str(tmp_path / "rows.csv")}
 
     def run(line, *more):
         command, *rest = line.split(" ")
@@ -91,8 +93,8 @@ def test_a_command_writes_what_the_table_says(run, tmp_path, line):
     places = [Path(out, path).resolve() for path in written]
     seen = {str(path.relative_to(out)) for path in places if path.is_relative_to(out)} | tree(out).keys()
     seen = {name for name in seen if not any(part.startswith(".") for part in Path(name).parts)}
-    copies = {name for name in seen if "/jpeg-10/" in name}
-    assert len(copies) == 6 * (line.startswith("degrade"))
+    copies = {name for name in seen if "/jpeg-10/" in name or "/thumbs/" in name}
+    assert len(copies) == {"degrade": 6, "gallery": 1}.get(line.split(" ")[0], 0)
     assert seen - copies == {file for file in TABLE[line] if "PHOTO" not in file}
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-import warnings
-from typing import Any
 
 import typer
 
+from afdcli.cli import ending, process
 from afdcli.cli import shortcuts as short
+from afdcli.cli.ending import ALL_READ
 from afdcli.cli.flags import Given, command
-from afdcli.errors import AfdError, OutputExists, WrongUse
+from afdcli.errors import WrongUse
 from afdcli.options import (
     IMAGENET_C,
     PRESETS,
@@ -24,13 +23,11 @@ from afdcli.options import (
     ExplainOptions,
     ExportOptions,
     FuseOptions,
+    GalleryOptions,
     TrainOptions,
     degradations,
 )
 from afdcli.options.damage import sequence, whole_numbers
-
-UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]  # type: ignore[assignment]
-"""What Typer raises for a flag or an argument that makes no sense; it has no public name of its own."""
 
 app = typer.Typer(
     name="afd",
@@ -38,38 +35,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Classify compressed images, measure what compression costs, and make compressed copies.",
+    epilog=ending.EXIT_CODES,
 )
 
 
 def main() -> None:
     """The `afd` command. A refusal ends it with a sentence and its exit code, mostly 2."""
-    warnings.simplefilter("ignore")  # Libraries' warnings are for programmers. What a user must know is said by afd.
-    logging.disable(logging.WARNING)
-    try:
-        sys.exit(_run())
-    except (AfdError, UsageError) as error:
-        from afdcli.cli import report
-
-        sys.exit(report.refuse(error))
-    except (KeyboardInterrupt, typer.Abort):
-        sys.exit(130)
-
-
-def _run() -> Any:
-    """Run the command; where it would replace a finished result, ask whoever sits at a terminal, and run it anew."""
-    try:
-        return app(standalone_mode=False)
-    except OutputExists as found:
-        from afdcli.results.naming import visible
-
-        at_terminal = sys.stdin.isatty() and sys.stderr.isatty()
-        if not (at_terminal and typer.confirm(visible(f"{found.finding} Replace it?"), err=True)):
-            raise
-        return app([sys.argv[1], "--overwrite", *sys.argv[2:]], standalone_mode=False)
+    sys.exit(process.run(app))
 
 
 @app.callback()
-def _afd(version: short.Version = False) -> None:
+def _afd(version: short.Version = False, debug: short.Debug = False) -> None:
     pass
 
 
@@ -94,7 +70,8 @@ def classify(given: Given[ClassifyOptions], quiet: short.Quiet = False) -> int:
     if not quiet:
         summary.show(run.classifier, tracker.seconds, run.anew)
         report.show_passed_over(run.sources)
-    return tracker.conclude(f"Look for the status 'error' in {options.output}.")
+    code = tracker.conclude(f"Look for the status 'error' in {options.output}.")
+    return max(code, _gallery(options.to_gallery(), quiet)) if options.gallery else code
 
 
 @command(app, EvaluateOptions)
@@ -112,18 +89,25 @@ def evaluate(
     options = given.options({**protocol, "levels": damage or protocol.get("levels", ())})
 
     from afdcli.cli import progress, report
-    from afdcli.commands.evaluate import Evaluation
+    from afdcli.commands.evaluate import Evaluation, from_outcomes
     from afdcli.machines.hardware import reuse_memory
 
+    if options.outcomes:
+        rows = from_outcomes(options)
+        if not quiet:
+            report.show_accuracies(rows, options.output)
+        return ALL_READ
     reuse_memory()
     with report.busy():
         run = Evaluation(options)
-    with progress.Tracker(len(run.cases), "photos", quiet) as tracker:
+    with progress.Tracker(len(run.cases), "photos", quiet, already=run.already) as tracker:
         for photo in run.photos():
             tracker.advance(photo.case.source.name, photo.error)
     if tracker.interrupted:
-        return progress.stopped(tracker, "Nothing was written.")
-    rows = run.write()
+        return progress.stopped(tracker, f"They are kept in {run.outcomes_path}. Go on by adding --resume.")
+    rows = run.rows()
+    with report.shown_anyway(rows, quiet):
+        run.write(rows)
     if not quiet:
         report.show_accuracies(rows, options.output)
         report.show_passed_over(run.sources)
@@ -183,7 +167,28 @@ def train(given: Given[TrainOptions], recipe: short.Recipe = "default", quiet: s
     run.draw_curves()
     if tracker.interrupted:
         return progress.stopped(tracker, f"Go on from step {run.saved:,} by adding --resume.")
-    return report.ALL_READ
+    return ending.ALL_READ
+
+
+@command(app, GalleryOptions)
+def gallery(given: Given[GalleryOptions], quiet: short.Quiet = False) -> int:
+    return _gallery(given.options(), quiet)
+
+
+def _gallery(options: GalleryOptions, quiet: bool) -> int:
+    from afdcli.cli import progress, report
+    from afdcli.commands.gallery import Gallery
+
+    run = Gallery(options)
+    with progress.Tracker(run.total, "pictures", quiet) as tracker:
+        for name, failure in run.pictures():
+            tracker.advance(name, failure)
+    if tracker.interrupted:
+        return progress.stopped(tracker, "Run the same command again to go on.")
+    run.write()
+    if not quiet:
+        report.show_gallery(run.page)
+    return tracker.conclude("They are shown without a picture.")
 
 
 @command(app, FuseOptions)
@@ -233,10 +238,9 @@ def explain(
     from afdcli.cli import report
     from afdcli.commands import explain
     from afdcli.results import figures
-    from afdcli.results.naming import visible
 
     if options.statistics:
         figures.drift_statistics(list(explain.drift_statistics(options, IMAGENET_C)), options.output)
     else:
         figures.explanation(explain.explain(options), options.output)
-    report.out.print(f"The picture is {visible(str(options.output))}.", markup=False)
+    report.out.print(f"The picture is {report.shown(str(options.output))}.", markup=False)

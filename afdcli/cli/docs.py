@@ -21,7 +21,7 @@ All that `afd --help` and `afd COMMAND --help` tell. This page is written by `py
 def page(app: typer.Typer = app) -> str:
     """The page, as Markdown."""
     program: Any = typer.main.get_command(app)
-    lines = [HEAD, program.help or "", "", *_table(program), ""]
+    lines = [HEAD, program.help or "", "", program.epilog or "", "", *_table(program), ""]
     for name, command in program.commands.items():
         arguments = [param for param in command.params if param.param_type_name == "argument"]
         required = [f"{param.opts[0]} ..." for param in command.params if param.required and param not in arguments]

@@ -7,8 +7,8 @@ import time
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from afdcli.cli.report import ALL_READ, INTERRUPTED, SOME_FAILED, err
-from afdcli.results.naming import visible
+from afdcli.cli.ending import ALL_READ, SOME_FAILED, code_of
+from afdcli.cli.report import err, shown
 
 PLAIN_INTERVAL = 10.0
 """Seconds between the lines that stand for a progress bar where there is no terminal."""
@@ -20,14 +20,15 @@ FAILURES_SHOWN = 5
 class Tracker:
     """How far a batch is: a bar on a terminal, now and then a line in a pipe, nothing if `quiet`.
 
-    A context manager that ends on Ctrl-C without an exception, and then is `interrupted`.
+    A context manager that ends on Ctrl-C, or SIGTERM, without an exception, and then is `interrupted`.
     """
 
     def __init__(self, total: int, noun: str, quiet: bool, already: int = 0) -> None:
         """`already` of the `total` were done by an earlier run, and do not count for the rate."""
         self.done = 0
         self.failed = 0
-        self.interrupted = False
+        self.interrupted: KeyboardInterrupt | None = None
+        """What has stopped it."""
         self.noun = noun
         self._total, self._already = total, already
         self._failures: list[tuple[str, str]] = []
@@ -50,10 +51,10 @@ class Tracker:
         self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
         self._bar.stop()
-        self.interrupted = kind is KeyboardInterrupt
-        return self.interrupted
+        self.interrupted = error if isinstance(error, KeyboardInterrupt) else None
+        return self.interrupted is not None
 
     @property
     def seconds(self) -> float:
@@ -90,15 +91,15 @@ class Tracker:
         if not self.failed:
             return ALL_READ
         err.print(f"\n{self.failed:,} of {self._total:,} {self.noun} could not be used:", style="bold", markup=False)
-        width = max(len(visible(name)) for name, _ in self._failures)
+        width = max(len(shown(name)) for name, _ in self._failures)
         for name, error in self._failures:
-            err.print(Text.assemble(f"  {visible(name):{width}}  ", (visible(error), "red")))
+            err.print(Text.assemble(f"  {shown(name):{width}}  ", (shown(error), "red")))
         if self.failed > FAILURES_SHOWN:
-            err.print(f"  and {self.failed - FAILURES_SHOWN:,} more. {visible(where)}", markup=False)
+            err.print(f"  and {self.failed - FAILURES_SHOWN:,} more. {shown(where)}", markup=False)
         return SOME_FAILED
 
 
 def stopped(tracker: Tracker, advice: str) -> int:
-    """Say how far it came before Ctrl-C; returns the exit code."""
-    err.print(f"Stopped after {tracker.done:,} {tracker.noun}. {visible(advice)}", markup=False)
-    return INTERRUPTED
+    """Say how far it came before it was interrupted; returns the exit code."""
+    err.print(f"Stopped after {tracker.done:,} {tracker.noun}. {shown(advice)}", markup=False)
+    return code_of(tracker.interrupted)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from statistics import median_low
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +16,8 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from afdcli.errors import AfdError
+from afdcli.cli.ending import REFUSED, UNEXPECTED, unexpected
+from afdcli.errors import AfdError, OutputRefused
 from afdcli.formats.rows import Row
 from afdcli.options import ClassifyOptions, DegradeOptions
 from afdcli.photos import kinds
@@ -25,22 +26,34 @@ from afdcli.results.naming import visible
 
 if TYPE_CHECKING:
     from afdcli.commands.bench import Rate
-    from afdcli.commands.classify import Anew
     from afdcli.commands.export import Exported
     from afdcli.commands.fuse import Fused
     from afdcli.engines.engine import Engine
-
-ALL_READ, SOME_FAILED, REFUSED, INTERRUPTED = 0, 1, AfdError.exit_code, 130
-"""The exit codes: every input was read; some were not, see the rows; nothing was done (an `AfdError` may have its own);
-Ctrl-C."""
+    from afdcli.results.resuming import Anew
 
 ROWS_SHOWN = 20
 """A run of no more photos shows all its predictions."""
 
 # Lines are never wrapped to an invented width: in a pipe, one sentence stays one line.
 WIDTH_IN_A_PIPE = 160
-out = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE)
-err = Console(highlight=False, emoji=False, soft_wrap=True, stderr=True)
+
+
+class _Console(Console):
+    """One that draws with what the stream's encoding has: Rich takes every stream it looks up by itself for UTF-8."""
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the stream, in small letters."""
+        return (getattr(self.file, "encoding", None) or "utf-8").lower()
+
+
+out = _Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE)
+err = _Console(highlight=False, emoji=False, soft_wrap=True, stderr=True)
+
+
+def shown(text: str) -> str:
+    r"""`text` on one line, in letters that the terminal has: others show as `\n`, `\xe4`, `\u732b`."""
+    return visible(text).encode(out.encoding, "backslashreplace").decode(out.encoding)
 
 
 def refuse(error: Exception) -> int:
@@ -51,8 +64,17 @@ def refuse(error: Exception) -> int:
         command = usage.ctx.command_path if usage.ctx else "afd COMMAND"  # not every usage error says where it was
         reason = usage.format_message()
         sentence = f"{reason}{'' if reason[-1:] in ('.', '?') else '.'} See: {command} --help"
-    err.print(Text.assemble(("afd: ", "bold red"), visible(sentence)))
+    err.print(Text.assemble(("afd: ", "bold red"), shown(sentence)))
     return error.exit_code if isinstance(error, AfdError) else REFUSED
+
+
+def fail(error: Exception) -> int:
+    """Say that something happened which nobody foresaw; returns the exit code."""
+    first, _, trace = unexpected(error).partition("\n")
+    err.print(Text.assemble(("afd: ", "bold red"), shown(first)))
+    if trace:
+        err.print(trace, markup=False, end="")
+    return UNEXPECTED
 
 
 class ClassifySummary:
@@ -92,10 +114,10 @@ class ClassifySummary:
             "Rows": str(self._options.output),
         }
         if anew.batches:
-            facts["Done anew"] = f"{anew.failed:,} had failed, {anew.replaced:,} were replaced since"
+            facts["Done anew"] = str(anew)
         grid = Table.grid(padding=(0, 2))
         for name, value in facts.items():
-            grid.add_row(Text(name, "dim"), Text(visible(value)))
+            grid.add_row(Text(name, "dim"), Text(shown(value)))
         out.print(grid)
 
     @staticmethod
@@ -124,7 +146,9 @@ def busy(
     text: str = "Loading the classifier; the first time takes a while ...",
 ) -> AbstractContextManager[Status | None]:
     """Say on a terminal what is being waited for, as long as it is."""
-    return err.status(Text(text)) if err.is_terminal else nullcontext()
+    if not err.is_terminal:
+        return nullcontext()
+    return err.status(Text(text), spinner="dots" if err.encoding.startswith("utf") else "line")
 
 
 def show_validation(step: int, losses: Mapping[str, float], validation: Mapping[str, float]) -> None:
@@ -158,7 +182,7 @@ def show_rates(rates: Iterable[Rate]) -> None:
 
 def show_exported(exported: Exported) -> None:
     """Say what was written, and how near it is."""
-    written = f"{' and '.join(visible(str(file)) for file in exported.files)}: {exported.size / 1e6:.1f} MB."
+    written = f"{' and '.join(shown(str(file)) for file in exported.files)}: {exported.size / 1e6:.1f} MB."
     out.print(
         f"{written} {exported.same_class} of {exported.photos} photos get the same class as in torch; "
         f"the largest difference between probabilities is {exported.difference:.1e}.",
@@ -166,32 +190,44 @@ def show_exported(exported: Exported) -> None:
     )
 
 
-def show_accuracies(rows: Sequence[Row], output: Path) -> None:
-    """Print what `afd evaluate` measured."""
+def show_accuracies(rows: Sequence[Row], output: Path | None) -> None:
+    """Print what `afd evaluate` measured, and that the rows are in `output`, if they could be written."""
     labelled = rows[0]["top1"] is not None
     compared = any(row["difference"] is not None for row in rows)
-    heads = ["weights", "codec", "quality", "passes"]
+    several = len({row["backbone"] for row in rows}) > 1
+    heads = [*["backbone"] * several, "weights", "codec", "quality", "passes"]
     heads += ["top-1 %", "95 % interval", "top-5 %"] if labelled else []
     heads += ["recovered %", "p"] if compared else []
     cells = []
     for row in rows:
-        cell = [row["weights"], row["codec"], row["quality"], row["passes"] or None]
+        cell = [*[row["backbone"]] * several, row["weights"], row["codec"], row["quality"], row["passes"] or None]
         if labelled:
             interval = f"{row['top1_low']:.1f} - {row['top1_high']:.1f}"
             cell += [f"{row['top1']:.1f}", interval, f"{row['top5']:.1f}"]
         if compared:
             cell += [None if row["recovered"] is None else f"{row['recovered']:.1f}", row["p_value"]]
         cells.append([*cell, f"{row['agreement']:.1f}", f"{row['bytes_per_pixel']:.3f}"])
-    table([*heads, "agreement %", "bytes a pixel"], cells, left=2)
+    table([*heads, "agreement %", "bytes a pixel"], cells, left=2 + several)
     unlabelled = "" if labelled else " No folder is named like a class, so only agreement could be measured."
-    where = visible(str(output))
-    out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}. Rows are in {where}.{unlabelled}", markup=False)
+    where = "" if output is None else f" Rows are in {shown(str(output))}."
+    out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}.{where}{unlabelled}", markup=False)
+
+
+@contextmanager
+def shown_anyway(rows: Sequence[Row], quiet: bool) -> Iterator[None]:
+    """Where `rows` cannot be written, print them before saying so: it took long to measure them."""
+    try:
+        yield
+    except OutputRefused:
+        if not quiet:
+            show_accuracies(rows, None)
+        raise
 
 
 def show_copies(options: DegradeOptions, photos: int) -> None:
     """Say where the copies of so many `photos` are."""
     names = ", ".join(degradation.name for degradation in options.degradations)
-    where = visible(str(options.destination))
+    where = shown(str(options.destination))
     out.print(
         f"{photos:,} photos are in {where} as {names}, with a manifest for each.",
         markup=False,
@@ -200,7 +236,7 @@ def show_copies(options: DegradeOptions, photos: int) -> None:
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], left: int = 1) -> None:
     """Print a table; the first `left` columns hold text, the others numbers."""
-    cells = [["" if value is None else visible(str(value)) for value in row] for row in rows]
+    cells = [["" if value is None else shown(str(value)) for value in row] for row in rows]
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for index, head in enumerate(heads):
         # Where the terminal is narrow, only the first column, with the paths, is cut short.
@@ -210,3 +246,8 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], left: int = 1)
     for row in cells:
         grid.add_row(*map(Text, row))
     out.print(grid)
+
+
+def show_gallery(page: Path) -> None:
+    """Say where the page is."""
+    out.print(f"The photos are on the page {shown(str(page))}: open it in a browser.", markup=False)

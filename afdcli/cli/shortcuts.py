@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from afdcli.cli.flags import offering
-from afdcli.formats.codecs import CODECS, scales
+from afdcli.formats.codecs import CODECS, scales, settings_told
 from afdcli.options import PRESETS, RECIPES, SUBSAMPLINGS, Compression
 from afdcli.options.damage import SHIFT, levels_of, whole_numbers
 from afdcli.options.rules import OneOf
@@ -40,12 +40,16 @@ def _show_version(asked: bool) -> None:
 Version = Annotated[
     bool, typer.Option("--version", "-V", help="Show the version of afd.", callback=_show_version, is_eager=True)
 ]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an error that nobody foresaw, instead of keeping it.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong.")]
 Level = Annotated[
     list[str] | None,
     typer.Option(
-        help=f"A codec and its qualities, such as webp:50,20; may be repeated. Codecs are {scales()}.",
-        metavar="CODEC:QUALITY,...",
+        help=f"A codec and its qualities, such as webp:50,20; may be repeated. Codecs are {scales()}. What else its"
+        f" encoder is told comes after another colon, such as avif:30:speed=4,subsampling=4:4:4: {settings_told()}.",
+        metavar="CODEC:QUALITY,...[:SETTING=VALUE,...]",
         show_default=False,
         autocompletion=offering([f"{codec}:" for codec in CODECS]),
     ),

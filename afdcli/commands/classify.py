@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
-from itertools import islice
 
 import numpy as np
 
 from afdcli.engines.engine import Engine
 from afdcli.engines.loading import load_engine
-from afdcli.errors import OutputRefused
 from afdcli.formats.rows import Columns, Row
 from afdcli.machines.cluster import ray_map_parts
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map, threaded_map
 from afdcli.models.description import Description
 from afdcli.options import ClassifyOptions
 from afdcli.photos.samples import Sample, load_sample
-from afdcli.photos.sources import Source, Sources, printable
-from afdcli.photos.stamp import UNKNOWN, stamp
+from afdcli.photos.sources import Source, Sources
 from afdcli.results.predictions import Prediction, columns
 from afdcli.results.record import check_may_write, record
+from afdcli.results.resuming import PhotoRows
 from afdcli.results.rowfile import ResultFile, files_of
-from afdcli.results.stamps import Stamps
 
 PROGRAM = "afd classify"
-ASKED_AT_ONCE = 16
-"""Photos whose size and time are asked for at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Anew:
-    """What `--resume` does again."""
-
-    batches: frozenset[int]
-    """The numbers of the batches, each whole: the same photos go through the network together as the first time."""
-    failed: int
-    """Photos that could not be read."""
-    replaced: int
-    """Photos that are not, by size or time, the file that was read."""
 
 
 class Classification:
@@ -76,52 +58,15 @@ class Classification:
             "fast_decode": options.fast_decode,
             **asdict(options.read),
         }
-        self._file = ResultFile(
+        file = ResultFile(
             options.output,
             self._columns,
             {**record(PROGRAM, settings, options), **self.sources.left_out()},
             resume=options.resume,
             overwrite=options.overwrite,
         )
-        self._stamps = Stamps(options.output, self._file.rows)
-        size, stay = options.model.batch_size, self._file.rows
-        if stay < self.total:  # Whole batches only: what went through the network together does so again.
-            stay -= stay % size
-        try:
-            self.anew = self._compare(stay)
-            """What of an earlier run is done again."""
-        except BaseException:  # Ctrl-C too: asking for the photos may take a while.
-            self._stamps.close()
-            self._file.leave()
-            raise
-        if stay < self._file.rows:
-            self._file.keep(stay)
-            self._stamps.keep(stay)
-        self.already = self._file.rows - sum(min(size, self._file.rows - size * one) for one in self.anew.batches)
-        """Photos that an earlier run had done, and that stay as they are."""
-
-    def _compare(self, stay: int) -> Anew:
-        """See which of the first `stay` rows there are failed, or are of photos that were replaced since.
-
-        Raises:
-            OutputRefused: the photos are not those of the earlier run.
-        """
-        sources, batches, failed, replaced = iter(self.sources), set[int](), 0, 0
-        # Asking a store or a network disk takes a while for each photo, so several are asked at a time.
-        now = threaded_map(_with_stamp, islice(sources, self._file.rows), ASKED_AT_ONCE)
-        for number, (row, before) in enumerate(zip(self._file.kept(), self._stamps, strict=True)):
-            source, after = next(now, (None, UNKNOWN))
-            if source is None or printable(source.name) != row["path"]:
-                raise OutputRefused(
-                    f"'{self._file.path}' was begun with other photos: it has '{row['path']}' where there is now "
-                    f"'{source.name if source else 'nothing'}'. Use another --output."
-                )
-            has_failed, is_another = row["status"] != "ok", before not in (UNKNOWN, after)
-            if number < stay and (has_failed or is_another):
-                batches.add(number // self._options.model.batch_size)
-                failed += has_failed
-                replaced += not has_failed
-        return Anew(frozenset(batches), failed, replaced)
+        self._photos = PhotoRows(file, self.sources, size=options.model.batch_size)
+        self.anew, self.already = self._photos.anew, self._photos.already
 
     def rows(self) -> Iterator[Row]:
         """A row for every photo, in order, each once it is safe; those of an earlier run that stay among them.
@@ -129,28 +74,8 @@ class Classification:
         Raises:
             OutputRefused: the output cannot be written.
         """
-        size, had = self._options.model.batch_size, self._file.rows
-        sources = (
-            source
-            for number, source in enumerate(self.sources.reading())
-            if number >= had or number // size in self.anew.batches
-        )
-        with closing(self._stamps) as stamps, self._file as file:
-            done = iter(_classify_anywhere(sources, self.classifier, self._options))
-            for number, kept in enumerate(in_parts(file.kept(), size)):
-                if number not in self.anew.batches:
-                    yield from kept
-                    continue
-                batch = next(done)
-                rows = [prediction.row(self._columns) for prediction in batch]
-                file.replace(number * size, rows)
-                stamps.write(number * size, (prediction.sample.stamp for prediction in batch))
-                yield from rows
-            for batch in done:
-                rows = [prediction.row(self._columns) for prediction in batch]
-                stamps.write(file.rows, (prediction.sample.stamp for prediction in batch))
-                file.write(rows)
-                yield from rows
+        batches = _classify_anywhere(self._photos.left(self.sources.reading()), self.classifier, self._options)
+        return self._photos.rows([(one.sample.stamp, [one.row(self._columns)]) for one in batch] for batch in batches)
 
 
 def rows_of(options: ClassifyOptions) -> Iterator[Row]:
@@ -190,10 +115,6 @@ def _classify_there(
 ) -> Iterator[list[Prediction]]:
     """What a machine of a cluster does with a part of the photos."""
     return classify(sources, classifier, replace(options, workers=workers))
-
-
-def _with_stamp(source: Source) -> tuple[Source, str]:
-    return source, stamp(source.path)
 
 
 def classify(sources: Iterable[Source], classifier: Engine, options: ClassifyOptions) -> Iterator[list[Prediction]]:

@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,7 @@ def _open_manifest(
     options: DegradeOptions, degradation: Degradation, made_of: list[str], sources: Sources
 ) -> ResultFile:
     settings = {
-        "degradation": asdict(degradation),
+        "degradation": degradation.recorded(),
         "size": options.size,
         "seed": options.seed,
         "exif": options.read.exif,

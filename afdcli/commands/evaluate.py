@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from afdcli import atomic
 from afdcli.engines.engine import Engine
 from afdcli.engines.loading import load_engine
 from afdcli.errors import WrongUse
@@ -22,16 +24,19 @@ from afdcli.formats.rows import Row
 from afdcli.machines.cluster import ray_map_parts
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map
 from afdcli.options import Degradation, EvaluateOptions, degradations
+from afdcli.options.fields import settings_of
 from afdcli.photos.damage import Case, Damaged, Level, damage
 from afdcli.photos.labels import labels_of
 from afdcli.photos.sources import Sources
-from afdcli.results.accuracy import COLUMNS, Measured, markdown, recovered_overall, rows
 from afdcli.results.copies import read_copies
-from afdcli.results.record import check_may_write, record
-from afdcli.results.rowfile import ResultFile, files_of
+from afdcli.results.journal import foreign
+from afdcli.results.measured import read_outcomes, together, write_measured
+from afdcli.results.outcomes import COLUMNS, TOP, Outcomes, Run, Said
+from afdcli.results.record import check_may_write, digest, record
+from afdcli.results.resuming import Done, PhotoRows
+from afdcli.results.rowfile import ResultFile, copy_rows, files_of
 
 PROGRAM = "afd evaluate"
-TOP = 5
 
 
 class Evaluation:
@@ -45,16 +50,11 @@ class Evaluation:
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
             OutputRefused: the output cannot be written, or is not ours.
         """
-        beside = [options.output.with_suffix(ending) for ending in (".md", ".png")] if options.compare else []
-        if writes:
-            check_may_write(
-                [*files_of(options.output), *beside],
-                PROGRAM,
-                overwrite=options.overwrite,
-                inputs=(*options.weights, options.model.backbone_checkpoint),
-            )
-        self._beside = beside
         self._options = options
+        self.outcomes_path = options.output.with_suffix(".outcomes.csv")
+        """Where each photo's outcome is written as it comes."""
+        if writes:
+            _check_outputs(options, self.outcomes_path)
         for degradation in _degradations(options):
             codecs.require(degradation.last.codec)
         self._classifiers = _load_all(options)
@@ -68,33 +68,60 @@ class Evaluation:
         else:
             self.levels, copies = read_copies(options.degraded, sources, self._about.preprocessing)
             self.cases = [Case(*case) for case in zip(sources, labels, copies, strict=True)]
-        self.labelled = labels[0] is not None
-        self._known: list[int] = []
-        self._reason = ""
-        self._sizes: list[np.ndarray] = []
-        self._tops: dict[str, list[np.ndarray]] = {name: [] for name in self._classifiers}
-        self._probabilities: dict[str, list[np.ndarray]] = {name: [] for name in self._classifiers}
-        self._seconds = dict.fromkeys(self._classifiers, 0.0)
+        clean = Level("clean", None, 0, options.order if options.degraded is None else self.levels[0].order)
+        costs = {name: (one.added_parameters(), one.added_macs()) for name, one in self._classifiers.items()}
+        self._run = Run(self._about.backbone, (clean, *self.levels), costs)
+        self.outcomes = Outcomes(self._run, len(self.cases))
+        """What is known of the photos so far."""
+        self._seconds, self._images = dict.fromkeys(self._classifiers, 0.0), 0
+        self._kept = self._open_outcomes() if writes else None
+
+    def _open_outcomes(self) -> PhotoRows:
+        options, content = self._options, self._record()
+        file = ResultFile(self.outcomes_path, COLUMNS, content, resume=options.resume, overwrite=options.overwrite)
+        sources, size = [case.source for case in self.cases], _batch_size(options, self.levels)
+        return PhotoRows(file, sources, size=size, each=self._run.each)
+
+    def _record(self) -> dict[str, Any]:
+        """The record of all that is written. Its settings are what decides each photo's outcome."""
+        copies = "\n".join(f"{copy.path} {copy.sha256}" for case in self.cases for copy in case.copies)
+        settings = {
+            **settings_of(self._options),
+            "engine": {name: one.engine for name, one in self._classifiers.items()},
+            "precision": self._options.model.precision,
+            "backbone": self._about.backbone,
+            "backbone_sha256": self._about.backbone_sha256,
+            "weights_sha256": {name: one.about.weights_sha256 for name, one in self._classifiers.items()},
+            "copies_sha256": sha256(copies.encode("utf-8", "surrogateescape")).hexdigest(),
+        }
+        for name in ("dataset", "model"):  # The photos are compared one by one, and the classifier as it is.
+            del settings[name]
+        return {**record(PROGRAM, settings, self._options), **self.sources.left_out()}
+
+    @property
+    def already(self) -> int:
+        """Photos that an earlier run had done, and that stay as they are."""
+        return 0 if self._kept is None else self._kept.already
 
     def photos(self) -> Iterator[Damaged]:
-        """Read, damage and classify all photos; each is yielded, without its pixels, when it is counted."""
-        outcomes: Iterator[Outcome]
-        if self._options.cluster == "none":
-            outcomes = classify_damaged(self._reading(), self._classifiers, self._options, self.levels)
+        """Read, damage and classify all photos; each is yielded, without its pixels, when it is counted, and safe.
+
+        Those of an earlier run that stay are among them.
+
+        Raises:
+            OutputRefused: the outcomes cannot be written.
+        """
+        rows: Iterator[Row]
+        if self._kept is None:
+            rows = (row for batch in self._done(self._reading()) for _, own in batch for row in own)
         else:
-            load = partial(_load_all, self._options)
-            run = partial(_classify_there, options=self._options, levels=self.levels)
-            outcomes = ray_map_parts(load, run, self._reading(), _batch_size(self._options, self.levels))
-        for outcome in outcomes:
-            for name, seconds in outcome.seconds.items():
-                self._seconds[name] += seconds
-                self._tops[name] += list(outcome.tops[name])
-                self._probabilities[name] += list(outcome.probabilities[name])
-            readable = [one for one in outcome.batch if not one.error]
-            self._reason = self._reason or next((one.error for one in outcome.batch if one.error), "")
-            self._sizes += [one.sizes for one in readable if one.sizes is not None]
-            self._known += [-1 if one.case.label is None else one.case.label for one in readable]
-            yield from outcome.batch
+            rows = self._kept.rows(self._done(self._kept.left(self._reading())))
+        for own, case in zip(in_parts(rows, self._run.each), self.cases, strict=False):  # rows first: to their very end
+            try:
+                self.outcomes.add(own)
+            except ValueError:
+                raise foreign(self.outcomes_path) from None
+            yield Damaged(case, own[0]["error"] or "")
 
     def _reading(self) -> Iterator[Case]:
         """The cases, those in compressed archives with their bytes."""
@@ -103,37 +130,25 @@ class Evaluation:
             source = next(now, case.source)
             yield replace(case, source=source.bare() if source.path != case.source.path else source)
 
-    def write(self) -> list[Row]:
-        """Write the rows to the output, and return them.
-
-        Raises:
-            WrongUse: not one photo could be read.
-        """
-        found = self.rows()
-        settings = {
-            **asdict(self._options),
-            "backbone_sha256": self._about.backbone_sha256,
-            "weights_sha256": {name: one.about.weights_sha256 for name, one in self._classifiers.items()},
-        }
-        del settings["overwrite"]
-        output = self._options.output
-        content = {**record(PROGRAM, settings, self._options), **self.sources.left_out()}
-        overwrite = self._options.overwrite
-        with ResultFile(output, COLUMNS, content, resume=None, overwrite=overwrite, also=self._beside) as file:
-            file.write(found)
-            if self._beside:
-                self._compare(found, *self._beside)
-        return found
-
-    def _compare(self, found: Sequence[Row], table: Path, picture: Path) -> None:
-        from afdcli.results import figures  # takes as long to import as a small evaluation
-
-        images = len(self._known) * (1 + len(self.levels))
-        milliseconds = {name: 1000 * seconds / images for name, seconds in self._seconds.items()}
-        overall = recovered_overall(self._measured(), self._labels())
-        with atomic.file(table) as fresh:
-            fresh.write_text(markdown(found, milliseconds, overall), encoding="utf-8")
-        figures.accuracy_curves(found, picture)
+    def _done(self, cases: Iterable[Case]) -> Iterator[list[Done]]:
+        """The photos of `cases`, a batch at a time, with their rows."""
+        batches: Iterator[Outcome]
+        if self._options.cluster == "none":
+            batches = classify_damaged(cases, self._classifiers, self._options, self.levels)
+        else:
+            load = partial(_load_all, self._options)
+            run = partial(_classify_there, options=self._options, levels=self.levels)
+            batches = ray_map_parts(load, run, cases, _batch_size(self._options, self.levels))
+        names = self._about.labels.names
+        for outcome in batches:
+            for name, seconds in outcome.seconds.items():
+                self._seconds[name] += seconds
+            places = count()
+            yield [
+                (one.stamp, self._run.rows(one, 0 if one.error else next(places), outcome.said, names))
+                for one in outcome.batch
+            ]
+            self._images += next(places) * len(self._run.levels)
 
     def rows(self) -> list[Row]:
         """The values for `COLUMNS`: for each classifier the undamaged photos first, then every level.
@@ -141,30 +156,70 @@ class Evaluation:
         Raises:
             WrongUse: not one photo could be read, or has a copy that is as it was made.
         """
-        if not self._known and self._options.degraded is not None:
-            raise WrongUse(
-                f"Not one photo can be measured with the copies in '{self._options.degraded}': {self._reason}."
-            )
-        if not self._known:
+        outcomes = self.outcomes
+        if not outcomes.paths and self._options.degraded is not None:
+            reason = next(iter(outcomes.failed.values()), "")
+            raise WrongUse(f"Not one photo can be measured with the copies in '{self._options.degraded}': {reason}.")
+        if not outcomes.paths:
             raise self.sources.unreadable()
-        clean = Level("clean", None, 0, self._options.order if self._options.degraded is None else self.levels[0].order)
-        sizes = np.stack(self._sizes).sum(axis=0)
-        return rows(self._about.backbone, [clean, *self.levels], sizes, self._labels(), self._measured())
+        return outcomes.rows()
 
-    def _labels(self) -> np.ndarray | None:
-        return np.array(self._known) if self.labelled else None
+    def write(self, found: list[Row] | None = None) -> list[Row]:
+        """Write the rows to the output, and return them: `found`, where `rows` was asked for them already.
 
-    def _measured(self) -> list[Measured]:
-        return [
-            Measured(
-                name,
-                np.stack(self._tops[name]),
-                np.stack(self._probabilities[name]),
-                classifier.added_parameters(),
-                classifier.added_macs(),
-            )
-            for name, classifier in self._classifiers.items()
-        ]
+        Raises:
+            WrongUse: not one photo could be read.
+            OutputRefused: there is no room. Each photo's outcome is kept.
+        """
+        found = self.rows() if found is None else found
+        if self._images:
+            self.outcomes.milliseconds = {name: 1000 * took / self._images for name, took in self._seconds.items()}
+        options, content = self._options, {**self._record(), "milliseconds": self.outcomes.milliseconds}
+        again = options.overwrite or options.resume
+        if options.per_photo is not None:
+            copy_rows(self.outcomes_path, options.per_photo, COLUMNS, content, overwrite=again)
+        write_measured(options.output, found, [self.outcomes], content, _beside(options), overwrite=again)
+        return found
+
+
+def from_outcomes(options: EvaluateOptions, *, writes: bool = True) -> list[Row]:
+    """The rows of what earlier runs measured, of the files in `options.outcomes`; written to the output if `writes`.
+
+    Raises:
+        WrongUse: a file is none of `--per-photo`, or was changed since, or they do not go together.
+        OutputRefused: the output cannot be written, or is not ours.
+    """
+    beside = _beside(options)
+    if writes:
+        check_may_write(
+            [*files_of(options.output), *beside], PROGRAM, overwrite=options.overwrite, inputs=options.outcomes
+        )
+    measured = together([read_outcomes(path) for path in options.outcomes])
+    found = [row for one in measured for row in one.rows()]
+    if writes:
+        content = record(PROGRAM, {"outcomes": [digest(path) for path in options.outcomes]}, options)
+        write_measured(options.output, found, measured, content, beside, overwrite=options.overwrite)
+    return found
+
+
+def _beside(options: EvaluateOptions) -> list[Path]:
+    """The table and the picture beside the output, if they are asked for."""
+    return [options.output.with_suffix(ending) for ending in (".md", ".png")] if options.compare else []
+
+
+def _check_outputs(options: EvaluateOptions, outcomes: Path) -> None:
+    """Check that all that a run writes may be written; what is made of the outcomes can be made again.
+
+    Raises:
+        OutputRefused: see `check_may_write`.
+    """
+    inputs = (*options.weights, options.model.backbone_checkpoint)
+    again = options.overwrite or options.resume
+    made = [*files_of(options.output), *_beside(options)]
+    if options.per_photo is not None:
+        made += files_of(options.per_photo)
+    check_may_write(made, PROGRAM, overwrite=again, inputs=inputs)
+    check_may_write(files_of(outcomes), PROGRAM, overwrite=options.overwrite, resume=options.resume, inputs=inputs)
 
 
 @dataclass(frozen=True)
@@ -173,10 +228,8 @@ class Outcome:
 
     batch: list[Damaged]
     """Without pixels."""
-    tops: dict[str, np.ndarray]
-    """The most probable classes (photos, 1 + levels, TOP) by each classifier, of the photos that could be read."""
-    probabilities: dict[str, np.ndarray]
-    """What it gives (photos, 1 + levels, 2) the most probable class, and the right one; 0 where that is not known."""
+    said: dict[str, Said]
+    """By each classifier, of the photos that could be read."""
     seconds: dict[str, float]
     """What each classifier took."""
 
@@ -205,7 +258,7 @@ def classify_damaged(
     classes = len(about.labels.names)
     most = min(TOP, classes)
     for batch in in_parts(damaged, batch_size):
-        outcome = Outcome([replace(one, pixels=None) for one in batch], {}, {}, {})
+        outcome = Outcome([replace(one, pixels=None) for one in batch], {}, {})
         if readable := [one for one in batch if not one.error]:
             pixels = np.concatenate([one.pixels for one in readable if one.pixels is not None])
             qualities = np.concatenate([one.qualities for one in readable if one.qualities is not None])
@@ -214,12 +267,12 @@ def classify_damaged(
             shape = len(readable), 1 + len(levels), -1
             for name, classifier in classifiers.items():
                 begin = time.perf_counter()
-                index, probability, _ = classifier.predict_topk(pixels, count, qualities)
+                index, probability, drift = classifier.predict_topk(pixels, count, qualities)
                 outcome.seconds[name] = time.perf_counter() - begin
                 index, probability = index.reshape(shape), probability.reshape(shape)
                 right = np.where(index == known[:, None, None], probability, 0).sum(2)
-                outcome.tops[name] = index[:, :, :most].copy()
-                outcome.probabilities[name] = np.stack([probability[:, :, 0], right], 2)
+                turned = None if drift is None else np.reshape(drift, shape[:2])
+                outcome.said[name] = Said(index[:, :, :most], probability[:, :, :most], right, turned)
         yield outcome
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
@@ -21,6 +21,28 @@ WEBP_METHOD = 4
 """How much effort libwebp makes: its own default."""
 JXL_EFFORT = 7
 """How much effort libjxl makes: its own default."""
+
+
+class Setting:
+    """What an encoder can be told beside a quality, by name."""
+
+    def __init__(self, keyword: str, values: Mapping[str, Any], default: str) -> None:
+        """`keyword` is that of Pillow's `save`, `values` what it is told for each text; `default` does as without."""
+        self.keyword = keyword
+        self.values = values
+        self.default = default
+
+    def __str__(self) -> str:
+        texts = list(self.values)
+        return f"{texts[0]} to {texts[-1]}" if texts[0].isdigit() else " or ".join(texts)
+
+
+def _numbers(keyword: str, scale: range, default: int) -> Setting:
+    return Setting(keyword, {str(number): number for number in scale}, str(default))
+
+
+def _switch(keyword: str) -> Setting:
+    return Setting(keyword, {"no": False, "yes": True}, "no")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +62,10 @@ class Codec:
     settings: Callable[[int, str], dict[str, Any]]
     """What Pillow's `save` is told, given a quality and a subsampling. All that an encoder would choose by itself is
     pinned here."""
+    extras: Mapping[str, Setting] = field(default_factory=dict)
+    """What else can be asked of its encoder, by the names that `--level` takes."""
+    takes_tables: bool = False
+    """Whether it can be given quantisation tables."""
     provider: Callable[[], str | None]
     """Says who reads and writes it here, None if nobody does. Where that is a plugin, asking registers it."""
     package: str
@@ -104,6 +130,8 @@ CODECS = {
         qualities=range(1, 101),  # 0 is left out: encoders silently take it for 1
         subsamplings=("4:4:4", "4:2:2", "4:2:0"),
         settings=lambda quality, subsampling: {"quality": quality, "subsampling": subsampling},
+        extras={"optimize": _switch("optimize"), "progressive": _switch("progressive")},
+        takes_tables=True,
         provider=pillow_feature("jpg", "libjpeg-turbo", "libjpeg_turbo"),
         package="pillow",
         help="JPEG's quality factor",
@@ -121,6 +149,7 @@ CODECS = {
             "speed": AVIF_SPEED,
             "max_threads": 1,  # Their number changes the pixels. Files go through in parallel instead.
         },
+        extras={"speed": _numbers("speed", range(11), AVIF_SPEED)},
         provider=_avif_provider,
         package="pillow-avif-plugin",
         help="libavif's quality",
@@ -132,6 +161,7 @@ CODECS = {
         begins=rb"RIFF....WEBP",
         qualities=range(101),
         settings=lambda quality, subsampling: {"quality": quality, "method": WEBP_METHOD, "lossless": False},
+        extras={"method": _numbers("method", range(7), WEBP_METHOD), "sharp": _switch("use_sharp_yuv")},
         provider=pillow_feature("webp", "libwebp"),
         package="pillow",
         help="WebP's quality, its colour always at 4:2:0",
@@ -157,6 +187,7 @@ CODECS = {
         begins=rb"\xff\x0a|\x00\x00\x00\x0cJXL ",
         qualities=range(101),
         settings=lambda quality, subsampling: {"quality": quality, "effort": JXL_EFFORT, "lossless": False},
+        extras={"effort": _numbers("effort", range(1, 10), JXL_EFFORT)},
         provider=_jxl_provider,
         package="pillow-jxl-plugin",
         help="JPEG XL's quality",
@@ -181,6 +212,18 @@ def scales() -> str:
     return ", ".join(
         f"{name} ({codec.qualities[0]} to {codec.qualities[-1]}: {codec.help})" for name, codec in CODECS.items()
     )
+
+
+def settings_told() -> str:
+    """What each codec can be told beside a quality, as one text for the user: `avif (speed=0 to 10, ...), ...`."""
+    told = []
+    for name, codec in CODECS.items():
+        words = [f"{setting}={values}" for setting, values in codec.extras.items()]
+        words += ["subsampling=" + " or ".join(codec.subsamplings)] * (len(codec.subsamplings) > 1)
+        words += ["qtables=FILE"] * codec.takes_tables
+        if words:
+            told.append(f"{name} ({', '.join(words)})")
+    return ", ".join(told)
 
 
 def available() -> tuple[str, ...]:

@@ -52,12 +52,13 @@ class Csv:
 
     def split(self, file: BinaryIO) -> Iterator[bytes]:
         """The complete records from here on. A line end inside quotes is no end: there the quotes so far are odd."""
-        record = b""
+        lines, quotes = list[bytes](), 0
         for line in file:
-            record += line
-            if line.endswith(b"\n") and record.count(b'"') % 2 == 0:
-                yield record
-                record = b""
+            lines.append(line)
+            quotes += line.count(b'"')
+            if line.endswith(b"\n") and quotes % 2 == 0:
+                yield b"".join(lines)
+                lines, quotes = [], 0
 
     @staticmethod
     def _value(text: str, kind: type) -> Any:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.util
 import os
 import pickle
 import signal
 import sys
+import tempfile
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -19,7 +22,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from afdcli.errors import AfdError
+from afdcli.errors import AfdError, Fallback
+from afdcli.machines import limits, places
+from afdcli.machines.hardware import MOST_PROCESSES
 
 CRASHED = "damaged image: its decoder crashed, or ran out of memory"
 """The `error` of a photo on which the process that decoded it died."""
@@ -31,6 +36,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Packed = tuple[bytes, list[int]]
 """Results without their arrays, pickled, and how many bytes each of those takes on its tray."""
+NO_PROCESSES = (
+    "Worker processes cannot be started here ({}), so {} threads do their work: it is slower, and a photo that crashes "
+    "its decoder ends the run. They need a folder for temporary files that TMPDIR names, and on Linux /dev/shm."
+)
+"""What is said where there can be no processes: for what reason, and how many threads there are instead."""
 
 
 def ordered_map(
@@ -46,43 +56,90 @@ def ordered_map(
 
     At most `ahead` items are taken from `items` before their turn; by default, what keeps all processes busy. Where the
     arrays of a result take `room` bytes or less, they come through shared memory. An exception of `function` is raised
-    here. An item on which a process dies (a decoder's crash, the system's memory killer) gives `crashed(item)`.
+    here. An item on which a process dies (a decoder's crash, the system's memory killer), or that there is not enough
+    memory for, gives `crashed(item)`. Where processes cannot be started, threads do the work.
     """
     if workers == 0:
-        yield from map(function, items)
+        yield from map(partial(_here, function, crashed), items)
         return
     items = iter(items)
     ahead = 2 * SEVERAL * workers if ahead is None else ahead
     several = max(1, min(SEVERAL, ahead // (2 * workers)))  # each process works on some while the next wait for it
-    most = max(1, ahead // several)
-    trays = _Trays(most, several * room)
-    free = cycle(range(most))  # The parts that wait are consecutive, so no two of them have the same tray.
-    pool = _pool(workers, function, trays)
+    flight = _Flight(max(1, ahead // several))
+    trays = _Trays(flight.most, several * room)
+    free = cycle(range(flight.most))  # The parts that wait are consecutive, so no two of them have the same tray.
+    try:
+        pool = _started(workers, function, trays)
+    except (OSError, ImportError, NotImplementedError) as error:
+        warnings.warn(Fallback(NO_PROCESSES.format(error, workers)), stacklevel=2)
+        yield from threaded_map(partial(_here, function, crashed), items, max(1, min(workers, ahead - 1)))
+        return
     waiting: deque[tuple[list[Item], int, Future[Packed]]] = deque()
     try:
         while True:
-            while len(waiting) < most and (some := list(islice(items, several))):
+            while len(waiting) < flight.most and (some := list(islice(items, several))):
                 tray = next(free)
                 waiting.append((some, tray, _submit(pool, function, some, tray)))
             if not waiting:
                 return
             some, tray, future = waiting[0]
             try:
-                results: list[Result] = trays.take(tray, future.result())
+                results: list[Result | _NoMemory] = trays.take(tray, future.result())
             except BrokenProcessPool:
                 # Nobody says which item it was, so each one without a result has a process to itself.
                 pool.shutdown()
+                workers = flight.after_a_crash(workers)
                 pool = _pool(workers, function, trays)
                 waiting = deque(
                     (some, tray, _isolated(function, some, future, crashed)) for some, tray, future in waiting
                 )
                 continue
             waiting.popleft()
-            yield from results
+            flight.landed()
+            for item, result in zip(some, results, strict=False):
+                yield crashed(item) if isinstance(result, _NoMemory) else result
             if rest := some[len(results) :]:
                 waiting.appendleft((rest, tray, _submit(pool, function, rest, tray)))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Flight:
+    """How many parts may be on their way: half as many each time a container's memory gets short."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._limited = limits.memory() is not None
+        self._ended = limits.ended_processes()
+        self._landed = 0
+
+    def landed(self) -> None:
+        """One part is through; once all have come that were on their way, see whether there may be as many again."""
+        self._landed += 1
+        if self._limited and self._landed >= self.most:
+            self._landed = 0
+            if limits.memory_is_short():
+                self.most = max(1, self.most // 2)
+
+    def after_a_crash(self, workers: int) -> int:
+        """How many processes to go on with: half as many where the system has ended one for want of memory."""
+        before, self._ended = self._ended, limits.ended_processes()
+        if self._ended == before:
+            return workers
+        self.most = max(1, self.most // 2)
+        return max(1, workers // 2)
+
+
+class _NoMemory:
+    """What stands for the result of an item for which there was not enough memory."""
+
+
+def _here(function: Callable[[Item], Result], crashed: Callable[[Item], Result], item: Item) -> Result:
+    """`function` of one item, in this process."""
+    try:
+        return function(item)
+    except MemoryError:
+        return crashed(item)
 
 
 def threaded_map(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
@@ -117,7 +174,10 @@ class _Trays:
 
     def __init__(self, count: int, size: int) -> None:
         self._size = size
-        self._memory = multiprocessing.RawArray("B", max(1, count * size))
+        try:
+            self._memory: Any = multiprocessing.RawArray("B", max(1, count * size))
+        except OSError:  # There is no place for so much: then all results come through pipes.
+            self._size, self._memory = 0, bytearray(1)
 
     def put(self, tray: int, results: list[Any]) -> Packed:
         """Lay the arrays of `results` on a tray; those that there is no place for stay with the rest."""
@@ -148,6 +208,23 @@ _trays: _Trays
 """In a worker: where its results go."""
 
 
+def _started(workers: int, function: Callable[..., object], trays: _Trays) -> ProcessPoolExecutor:
+    """Processes that are known to start.
+
+    Raises:
+        OSError, ImportError, NotImplementedError: the system lacks what it takes.
+    """
+    if sys.platform != "win32" and (folder := places.for_sockets()) is not None:
+        before, tempfile.tempdir = tempfile.tempdir, str(folder)
+        try:
+            multiprocessing.util.get_temp_dir()  # which is where it keeps its sockets from now on
+        finally:
+            tempfile.tempdir = before
+    pool = _pool(workers, function, trays)
+    pool.submit(_nothing)
+    return pool
+
+
 def _pool(workers: int, function: Callable[..., object], trays: _Trays | None = None) -> ProcessPoolExecutor:
     """Processes that are ready for `function`: the server that they are forked from has its module already."""
     # Forking this process is unsafe once torch has started threads; a server that never had any can be forked.
@@ -155,7 +232,9 @@ def _pool(workers: int, function: Callable[..., object], trays: _Trays | None = 
     context = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload([__name__, *_modules_of(function)])
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(trays,))
+    return ProcessPoolExecutor(
+        min(workers, MOST_PROCESSES), mp_context=context, initializer=_start_worker, initargs=(trays,)
+    )
 
 
 def _modules_of(function: Callable[..., object]) -> list[str]:
@@ -180,12 +259,14 @@ def _each_on_tray(function: Callable[[Item], Result], items: list[Item], tray: i
     return _trays.put(tray, _each(function, items))
 
 
-def _each(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
+def _each(function: Callable[[Item], Result], items: list[Item]) -> list[Result | _NoMemory]:
     """The results up to the first item that raises an exception; if that is the very first one, its exception."""
-    results: list[Result] = []
+    results: list[Result | _NoMemory] = []
     for item in items:
         try:
             results.append(function(item))
+        except MemoryError:
+            results.append(_NoMemory())
         except Exception:
             if not results:
                 raise

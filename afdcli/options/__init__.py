@@ -21,6 +21,7 @@ from afdcli.options.damage import (
     degradations,
 )
 from afdcli.options.fields import Options, build
+from afdcli.options.gallery import GalleryOptions
 from afdcli.options.groups import (
     CLUSTERS,
     DEFAULT_BACKBONE,
@@ -59,6 +60,7 @@ __all__ = [
     "ExplainOptions",
     "ExportOptions",
     "FuseOptions",
+    "GalleryOptions",
     "LossWeights",
     "ModelOptions",
     "ModuleShape",

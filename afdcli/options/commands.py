@@ -12,7 +12,8 @@ from annotated_doc import Doc
 from afdcli.errors import WrongUse
 from afdcli.machines.hardware import default_workers
 from afdcli.options.damage import Compression, Degradation, degradations_of, level_of, levels_of
-from afdcli.options.fields import Options
+from afdcli.options.fields import Options, fields_of, flat
+from afdcli.options.gallery import GalleryOptions
 from afdcli.options.groups import (
     EXPORT_ENDINGS,
     MODEL,
@@ -82,6 +83,11 @@ class ClassifyOptions(Options):
     ] = False
     every_file: EveryFile = False
     cluster: Cluster = "none"
+    gallery: Annotated[
+        bool,
+        SameRows(),
+        Doc("Also make a page of the photos and their classes, as afd gallery does, beside the output."),
+    ] = False
     overwrite: Overwrite = False
 
     def __post_init__(self) -> None:
@@ -94,19 +100,26 @@ class ClassifyOptions(Options):
         if not self.inputs:
             raise WrongUse("Name at least one folder, file or pattern to classify, or - for a list on standard input.")
 
+    def to_gallery(self) -> GalleryOptions:
+        """What `gallery` asks for, once the rows are there."""
+        return GalleryOptions(
+            self.output, photos=self.inputs, resume=True, read=self.read, workers=self.workers, overwrite=self.overwrite
+        )
+
 
 @dataclass(frozen=True)
 class EvaluateOptions(Options):
     """Measure accuracy on undamaged and on compressed photos."""
 
     dataset: Annotated[
-        Path | str,
+        Path | str | None,
+        Named("DATASET"),
         Doc(
             "A folder, or a URI, with one folder for each class, named by WordNet id, label or index; or an archive,"
             " shards or a table, where .cls, .json or a column may say the class; or photos without labels, of which"
             " agreement is measured."
         ),
-    ]
+    ] = None
     output: Annotated[
         Path,
         Named("--output", "-o"),
@@ -153,6 +166,24 @@ class EvaluateOptions(Options):
     compare: Annotated[bool, SameRows(), Doc("Also write a Markdown table and curves as a PNG, beside the output.")] = (
         False
     )
+    per_photo: Annotated[
+        Path | None,
+        EndsIn(*RESULT_ENDINGS),
+        SameRows(),
+        Doc(
+            "Also write what was measured of each photo to this .csv, .jsonl or .parquet file: a row for each of the"
+            " weights and each level, with which statistics of your own can be made, and --from."
+        ),
+    ] = None
+    outcomes: Annotated[
+        tuple[Path, ...],
+        Named("--from"),
+        Doc(
+            "Make rows, table and curves of what --per-photo wrote to this file, without photos and network; may be"
+            " repeated, for parts of a data set, several modules or several backbones."
+        ),
+    ] = ()
+    resume: Resume = False
     seed: Seed = 0
     model: ModelOptions = ModelOptions()
     read: ReadOptions = ReadOptions()
@@ -175,6 +206,18 @@ class EvaluateOptions(Options):
             raise WrongUse(f"--weights names '{twice}' twice, perhaps by two names. Name each module once.")
         if len(set(self.levels)) < len(self.levels):
             raise WrongUse("--jpeg, --avif and --level take each quality of a codec once.")
+        if self.dataset is None and not self.outcomes:
+            raise WrongUse("Name the folder of photos to measure, or a file of what was measured with --from.")
+        if self.per_photo is not None and os.path.realpath(self.per_photo) == os.path.realpath(self.output):
+            raise WrongUse("--per-photo and --output name the same file.")
+        self._check_from()
+
+    def _check_from(self) -> None:
+        """Check that nothing is asked for with `--from` that it does not do."""
+        values = flat(self)
+        asked = [one.names[0] for one in fields_of(type(self)) if values[one.name] != one.default]
+        if self.outcomes and (others := set(asked) - {"--from", "--output", "--compare", "--overwrite"}):
+            raise WrongUse(f"--from measures nothing anew, and so does not go with {', '.join(sorted(others))}.")
 
 
 IMAGENET_C = tuple(Compression("jpeg", quality) for quality in (25, 18, 15, 10, 7))

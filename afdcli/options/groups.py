@@ -52,7 +52,7 @@ Weights = Annotated[
 Workers = Annotated[
     int,
     AtLeast(0),
-    Shown("all processors"),
+    Shown("what processors and memory allow"),
     SameRows(),
     Panel(READING),
     Doc("Processes that read and prepare photos side by side; 0 does that in the main process."),

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -22,6 +23,7 @@ from afdcli.options import Compression, Degradation, EvaluateOptions, ReadOption
 from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import decode_rgb, read_file, read_source, unhampered_pillow
 from afdcli.photos.source import Source
+from afdcli.photos.stamp import UNKNOWN, stamp
 
 BLOCK = 8
 """The side of the blocks that JPEG transforms, in pixels."""
@@ -35,7 +37,7 @@ def encode(image: Image.Image, compression: Compression) -> bytes:
     """
     buffer = io.BytesIO()
     codec, info, name = CODECS[compression.codec], image.info, compression.codec.upper()
-    settings = codec.settings(compression.quality, compression.subsampling)
+    settings = _told(compression)
     if codec.most_side is not None and max(image.size) > codec.most_side:
         raise UnreadableImage(f"{name} cannot hold a side of {max(image.size):,} pixels, only {codec.most_side:,}")
     image.info = {}  # Pillow would write some metadata of its own accord.
@@ -45,6 +47,16 @@ def encode(image: Image.Image, compression: Compression) -> bytes:
     finally:
         image.info = info
     return buffer.getvalue()
+
+
+def _told(compression: Compression) -> dict[str, Any]:
+    """What Pillow's `save` is told."""
+    codec = CODECS[compression.codec]
+    told = codec.settings(compression.quality, compression.subsampling)
+    told |= {codec.extras[name].keyword: codec.extras[name].values[text] for name, text in compression.settings}
+    if compression.tables is not None:  # Without a quality, Pillow takes them as they are.
+        return {**told, "quality": -1, "qtables": compression.tables.scaled(compression.quality)}
+    return told
 
 
 def decode(data: bytes) -> Image.Image:
@@ -194,6 +206,8 @@ class Damaged:
     """(1 + levels, 2): for each of them the bytes of its file, and the pixels in that file."""
     qualities: np.ndarray | None = None
     """(1 + levels,) the JPEG quality factor in each file's tables, NaN where it has none."""
+    stamp: str = UNKNOWN
+    """What the photo's file was just before it was read, see `stamp`."""
 
 
 def damage(
@@ -204,6 +218,7 @@ def damage(
     preprocessing: Preprocessing,
 ) -> Damaged:
     """Read one photo and make, or read, all its degraded copies."""
+    before = UNKNOWN if case.source.error else stamp(case.source.path)
     try:
         if case.source.error:
             raise UnreadableImage(case.source.error)
@@ -223,8 +238,8 @@ def damage(
             views.append(decoded if level.order == "crop-first" else preprocessing(decoded))
             sizes.append((len(file), decoded.width * decoded.height))
         pixels = np.stack([np.asarray(view) for view in views])
-        return Damaged(case, "", pixels, np.array(sizes), np.array(qualities, dtype=np.float32))
+        return Damaged(case, "", pixels, np.array(sizes), np.array(qualities, dtype=np.float32), before)
     except UnreadableImage as error:
-        return Damaged(case, str(error))
+        return Damaged(case, str(error), stamp=before)
     except MemoryError:
-        return Damaged(case, "not enough memory to compress it")
+        return Damaged(case, "not enough memory to compress it", stamp=before)

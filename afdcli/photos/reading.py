@@ -1,16 +1,17 @@
 """From a file to a photo, or to a sentence why not. Every command reads through `read_rgb`.
 
-Pixels of any kind become 8-bit RGB, see `rgb`. Of an animation or a multi-page file, the first frame is used. A file
+What a file means, where that is not what its decoder gives, is in `opening`; pixels of any kind become 8-bit RGB, see
+`rgb`. Of an animation or a multi-page file, the first frame is used. A file
 that ends early is refused, also where part of it could be shown.
 """
 
 from __future__ import annotations
 
 import errno
-import io
 import os
 import re
 import stat
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +22,13 @@ from PIL import Image, UnidentifiedImageError
 
 from afdcli.errors import UnreadableImage
 from afdcli.formats import codecs
+from afdcli.machines.hardware import most_memory
 from afdcli.options import ReadOptions
 from afdcli.photos import archives, remote
+from afdcli.photos.opened import Opened
+from afdcli.photos.opening import of_pillow, opened, undecoded, unidentified
 from afdcli.photos.quality import jpeg_quality
-from afdcli.photos.rgb import ORIENTATION, SIDEWAYS, remaining_turn, to_rgb
+from afdcli.photos.rgb import ORIENTATION, SIDEWAYS, check_pixels, remaining_turn, to_rgb
 from afdcli.photos.source import Source
 
 FORMATS = ("PNG", "GIF", "BMP", "DIB", "TIFF", "PPM", *codecs.available())
@@ -72,16 +76,29 @@ def read_file(path: str) -> bytes:
     try:
         status = os.stat(path)
         if stat.S_ISREG(status.st_mode) and status.st_size > 0:
+            _check_memory(status.st_size)
             return Path(path).read_bytes()
     except FileNotFoundError:
         raise UnreadableImage("broken symbolic link" if os.path.islink(path) else "no such file") from None
     except OSError as error:
         raise UnreadableImage(_OS_REASONS.get(error.errno or 0, f"cannot be read: {error.strerror}")) from None
+    except MemoryError:
+        raise UnreadableImage("not enough memory to read it") from None
     if stat.S_ISDIR(status.st_mode):
         raise UnreadableImage("a folder, not a file")
     if not stat.S_ISREG(status.st_mode):  # Opening a named pipe would wait for ever.
         raise UnreadableImage("not a regular file")
     raise UnreadableImage("the file is empty")
+
+
+def _check_memory(size: int) -> None:
+    """Refuse, unread, what can be no photo that anybody can decode here.
+
+    Raises:
+        UnreadableImage: `size` bytes are more than there can be.
+    """
+    if (most := most_memory()) is not None and size >= most:
+        raise UnreadableImage(f"too large: {size / 1e9:,.1f} GB, and there is memory for {most / 1e9:,.1f} GB")
 
 
 _OS_REASONS = {
@@ -106,22 +123,20 @@ def decode_rgb(data: bytes, options: ReadOptions, least: int | None = None) -> P
         UnreadableImage: for whatever reason there is, in a few words for the user.
     """
     try:
-        with unhampered_pillow(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _decode(image, options, least)
+        with unhampered_pillow():
+            found = opened(data, FORMATS, options.max_pixels)
+            with found.image:
+                return _decode(found, options, least)
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
-        if package := codecs.missing_package(data):
-            raise UnreadableImage(f"of a format that needs: pip install {package}") from None
-        raise UnreadableImage(
-            "not an image, or cut off at its beginning, or of a format that is not supported"
-        ) from None
+        raise UnreadableImage(unidentified(data)) from None
     except Image.DecompressionBombError:
         raise UnreadableImage("more pixels than can be decoded safely (see --max-pixels)") from None
     except MemoryError:
         raise UnreadableImage("not enough memory to decode it") from None
     except Exception as error:  # Decoders raise nearly anything on hostile files, and none of it may end the batch.
-        raise UnreadableImage(_damage(error)) from error
+        raise UnreadableImage(undecoded(data) or _damage(error)) from error
 
 
 def photo_of(image: Image.Image, options: ReadOptions) -> Photo:
@@ -134,7 +149,7 @@ def photo_of(image: Image.Image, options: ReadOptions) -> Photo:
     """
     try:
         with unhampered_pillow():
-            return _decode(image, options, None)
+            return _decode(of_pillow(image), options, None)
     except UnreadableImage:
         raise
     except Exception as error:  # Pillow decodes only now what was opened, and that may be a hostile file.
@@ -148,14 +163,14 @@ def _damage(error: Exception) -> str:
     return f"damaged image: {words or 'its contents make no sense'}"
 
 
-def _decode(image: Image.Image, options: ReadOptions, least: int | None) -> Photo:
-    if image.width * image.height > options.max_pixels:
-        pixels = f"{image.width * image.height:,} pixels"
-        raise UnreadableImage(f"{pixels} are more than the limit of {options.max_pixels:,} (see --max-pixels)")
+def _decode(found: Opened, options: ReadOptions, least: int | None) -> Photo:
+    image = found.image
+    check_pixels(image.size, options.max_pixels)
     stored = image.getexif().get(ORIENTATION) if image.format == "TIFF" else None
     whole = image.size
     reduced = least is not None and image.draft(None, (2 * least, 2 * least)) is not None
     image.load()
+    image = found.finish(image)
     turn = remaining_turn(image, stored, options.exif == "apply")
     rgb = to_rgb(image, image.info.get("icc_profile") if options.icc == "apply" else None, turn)
     upright = whole[::-1] if turn in SIDEWAYS else whole
@@ -164,14 +179,26 @@ def _decode(image: Image.Image, options: ReadOptions, least: int | None) -> Phot
     return Photo(rgb, upright if reduced else rgb.size, kind, quality, exact)
 
 
+_hampered = threading.Lock()
+_limit = Image.MAX_IMAGE_PIXELS
+_unhampered = 0
+"""How many threads are in `unhampered_pillow`; Pillow's limit is one for all of them."""
+
+
 @contextmanager
 def unhampered_pillow() -> Iterator[None]:
     """Silence warnings, which nobody could act on, and lift Pillow's limit on pixels: `ReadOptions` have their own."""
-    limit = Image.MAX_IMAGE_PIXELS
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        Image.MAX_IMAGE_PIXELS = None
-        try:
+    global _unhampered, _limit
+    with _hampered:
+        if _unhampered == 0:
+            _limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        _unhampered += 1
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+    finally:
+        with _hampered:
+            _unhampered -= 1
+            if _unhampered == 0:
+                Image.MAX_IMAGE_PIXELS = _limit

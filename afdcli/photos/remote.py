@@ -106,6 +106,8 @@ def read(uri: str) -> bytes:
     try:
         system, path = _open(uri)
         return bytes(system.cat_file(path))
+    except MemoryError:
+        raise UnreadableImage("not enough memory to read it") from None
     except FileNotFoundError:
         raise UnreadableImage("no such file") from None
     except Exception as error:

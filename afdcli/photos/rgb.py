@@ -1,8 +1,9 @@
 """From pixels of any kind to upright 8-bit RGB. What becomes of pixels that are not plain 8-bit RGB:
 
-- EXIF orientation and the embedded ICC profile are applied or ignored, as `ReadOptions` say.
+- EXIF orientation (or XMP's, where EXIF has none) and the embedded ICC profile are applied or ignored, as `ReadOptions`
+  say.
 - Transparency is laid over white.
-- 16-bit greys are scaled to 8 bits, not clipped; 32-bit ones are taken for 16-bit ones.
+- 16-bit greys are scaled to 8 bits, not clipped. What else a TIFF may have, see `tiff`.
 - Floating-point pixels are refused: their white is not defined.
 - CMYK, palettes, greys and bitmaps are converted to RGB.
 """
@@ -36,6 +37,20 @@ AS_STORED = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 """What undoes the turn that an orientation asks for; those that are not here undo themselves."""
 
 
+TURNED = ("JXL", "HEIF")
+"""Formats whose decoders have turned the pixels by what the file itself says; its EXIF does not count then."""
+
+
+def check_pixels(size: tuple[int, int], most: int) -> None:
+    """Check that an image of `size` has `most` pixels at most.
+
+    Raises:
+        UnreadableImage: it has more.
+    """
+    if (pixels := size[0] * size[1]) > most:
+        raise UnreadableImage(f"{pixels:,} pixels are more than the limit of {most:,} (see --max-pixels)")
+
+
 def remaining_turn(image: Image.Image, stored: int | None, upright: bool) -> Image.Transpose | None:
     """The turn that is left to do to a decoded `image`: to stand `upright`, or to lie as it is stored.
 
@@ -48,7 +63,13 @@ def remaining_turn(image: Image.Image, stored: int | None, upright: bool) -> Ima
 
 
 def _orientation(image: Image.Image) -> int:
+    if image.format in TURNED:
+        return 1
     try:
+        if image.format == "AVIF":  # Pillow writes there how the container turns it; XMP counts for nothing.
+            exif = Image.Exif()
+            exif.load(image.info.get("exif", b""))
+            return int(exif.get(ORIENTATION, 1))
         return int(image.getexif().get(ORIENTATION, 1))
     except Exception:  # A damaged EXIF block does not damage the photo: viewers show it as stored.
         return 1
@@ -94,8 +115,9 @@ def _tile_to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             levels[levels == image.info["transparency"]] = 65535
         image = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
     elif image.has_transparency_data:
-        rgba = image.convert("RGBA")
+        rgba, grey = image.convert("RGBA"), image.mode in ("1", "L", "LA", "La")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+        image = image.convert("L") if grey else image
     if image.mode not in ("RGB", "L", "CMYK"):  # The last two can have profiles of their own kind.
         image = image.convert("RGB")
     transform = _srgb_transform(profile, image.mode) if profile else None
@@ -108,8 +130,22 @@ def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | N
     """The transform from `profile` to sRGB. None where it is sRGB already, is damaged, or is not for this mode."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(source):
-            return None
-        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+        named = "sRGB" in ImageCms.getProfileDescription(source)
+        return None if named and _changes_little(transform, mode) else transform
     except (OSError, TypeError, ImageCms.PyCMSError):
         return None
+
+
+NEAR = 4
+"""How many levels the profiles of sRGB that are about differ from each other, at most."""
+
+
+def _changes_little(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether a profile that is called sRGB has its curves and primaries: many are linear, and called after it."""
+    levels = np.arange(0, 256, 15, dtype=np.uint8)
+    probe = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(1, -1, 3)  # (1, N, 3): colours from all over
+    image = Image.fromarray(probe).convert(mode)
+    converted = ImageCms.applyTransform(image, transform)
+    before, after = (np.asarray(one.convert("RGB")).astype(int) for one in (image, converted or image))
+    return int(np.abs(before - after).max()) <= NEAR

@@ -119,7 +119,7 @@ class Sources:
         """
         path = local_path(text)
         if text == "-":
-            return _listed(sys.stdin.buffer.read())
+            return _listed(_standard_input())
         if os.path.lexists(path):
             return [text]
         if (chained := archives.chained(path)) is not None:
@@ -164,19 +164,54 @@ def local_path(given: str) -> str:
     return literal if os.path.lexists(literal) and not os.path.lexists(path) else path
 
 
-def _listed(data: bytes) -> list[str]:
-    """The paths in a list, split at NULs if it has any (`find -print0`), else at line ends.
+def _standard_input() -> bytes:
+    """All that comes from standard input.
 
-    PowerShell writes UTF-16, or a mark first. Taken for NULs, every second byte would make "/" and "." names.
+    Raises:
+        WrongUse: nothing can.
     """
-    names = [name for name in data.split(b"\0") if name]
-    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    if marked or (b"\0" in data and 2 * sum(len(name) == 1 for name in names) > len(names)):
-        order = "utf-16" if marked else "utf-16-le" if data[1::2].count(0) >= data[::2].count(0) else "utf-16-be"
-        data = os.fsencode(data.decode(order, "replace").replace("\0", "\n"))
-    data = data.removeprefix(codecs.BOM_UTF8)
+    reason = "it is closed"
+    if sys.stdin is not None:
+        try:
+            return sys.stdin.buffer.read()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+    raise WrongUse(f"There is no list on standard input: {reason}. Pipe one in, as in: find photos | afd classify -")
+
+
+_MARKS = {  # The longer ones first: two begin alike.
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+    codecs.BOM_UTF8: "",
+}
+"""What a text may begin with to tell its encoding: that encoding; none where the bytes stay as they are."""
+
+
+def _listed(data: bytes) -> list[str]:
+    """The paths in a list, split at NULs if it has any (`find -print0`), else at line ends."""
+    mark = next((mark for mark in _MARKS if data.startswith(mark)), b"")
+    data = data.removeprefix(mark)
+    if encoding := _MARKS[mark] if mark else _unmarked(data):
+        data = data.decode(encoding, "replace").replace("\0", "\n").encode("utf-8", "surrogatepass")
     lines = data.split(b"\0") if b"\0" in data else data.replace(b"\r\n", b"\n").split(b"\n")
     return [os.fsdecode(line) for line in lines if line]
+
+
+def _unmarked(data: bytes) -> str:
+    """The UTF-16 that `data` is without saying so, or an empty text.
+
+    Taken for a list with NULs between its names, it would name "/" and ".". Mostly every second byte is NUL; where few
+    letters are Latin, the end of its last line tells. One-letter names between NULs have no slash and no line end.
+    """
+    names = [name for name in data.split(b"\0") if name]
+    order = "utf-16-le" if data[1::2].count(0) >= data[::2].count(0) else "utf-16-be"
+    by_letters = b"\0" in data and 2 * sum(len(name) == 1 for name in names) > len(names)
+    by_end = len(data) % 2 == 0 and data.endswith(b"\n\0")
+    if by_end or (by_letters and {"/", "\\", "\n"} & set(data.decode(order, "replace"))):
+        return "utf-16-le" if by_end else order
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,4 +362,5 @@ def printable(name: str) -> str:
 
     Control characters stay as well: in a CSV they are quoted. For a terminal, see `report`.
     """
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    # Not by the system's encoding, which may be ASCII: what is printable already must stay so.
+    return name.encode("utf-8", sys.getfilesystemencodeerrors()).decode("utf-8", "backslashreplace")

@@ -11,7 +11,7 @@ import numpy as np
 from afdcli.formats.rows import Row
 from afdcli.options import IMAGENET_C
 from afdcli.photos.damage import Level
-from afdcli.results.naming import in_markdown, told_apart
+from afdcli.results.naming import damage_title, in_markdown, told_apart
 from afdcli.results.statistics import (
     calibration_error,
     compare,
@@ -45,16 +45,19 @@ COLUMNS = {
     "nll": float,
     "ece": float,
     "ce": float,
+    "bits_per_pixel": float,
+    "kilobytes": float,
 }
 """Accuracies in percent, with the 95 % Wilson interval. `difference` is that in top-1 from the first of the weights, in
 points; `p_value` that of McNemar's exact test, two-sided, on the same images; `recovered` the share of what the first
 of the weights loses at this level that these win back, in percent. `agreement` is the share of images that get the same
 top-1 as their undamaged original by the same classifier: it needs no labels. Of undamaged photos, `bytes_per_pixel` is
-that of their files. `codec` is `Degradation.kind`, `quality` that of the last pass. `parameters` and `macs`
-(multiply-adds for one image) are what the weights add to the backbone. `recovered_low` and `recovered_high` are the
-95 % interval of `recovered`, by a paired bootstrap over photos; none where too little is lost. `nll` is the negative
-log-likelihood of the right class, in nats; `ece` the expected calibration error of top-1 in 15 bins, in percent; `ce`
-the error over AlexNet's, in percent, see `ALEXNET`."""
+that of their files; `bits_per_pixel` is eight times as much, and `kilobytes` the mean of a file, in 1,000 bytes.
+`codec` is `Degradation.kind`, `quality` that of the last pass. `parameters` and `macs` (multiply-adds for one image)
+are what the weights add to the backbone. `recovered_low` and `recovered_high` are the 95 % interval of `recovered`, by
+a paired bootstrap over photos; none where too little is lost. `nll` is the negative log-likelihood of the right class,
+in nats; `ece` the expected calibration error of top-1 in 15 bins, in percent; `ce` the error over AlexNet's, in
+percent, see `ALEXNET`."""
 ALEXNET = 60.65
 """AlexNet's top-1 error, in percent, over the severities of ImageNet-C's JPEG (Hendrycks, Dietterich, ICLR 2019). The
 corruption error is the mean of `ce` over their five qualities, `IMAGENET_C`; other levels have none."""
@@ -104,6 +107,8 @@ def rows(
                 "bytes_per_pixel": round(float(sizes[number, 0] / sizes[number, 1]), 4),
                 "parameters": one.parameters,
                 "macs": one.macs,
+                "bits_per_pixel": round(8 * float(sizes[number, 0] / sizes[number, 1]), 4),
+                "kilobytes": round(float(sizes[number, 0]) / 1000 / len(seen), 3),
             }
             if labels is not None:
                 row |= _accuracies(one, measured[0], number, labels)
@@ -167,7 +172,7 @@ def markdown(
     Without labels it is of agreement. With them, top-1 has its interval, an asterisk where it differs from the first of
     the weights with p < 0.05, and below the means is the share of the loss recovered, with its interval where
     `overall`, see `recovered_overall`, has it. `milliseconds` an image are those of backbone and module, for each of
-    the weights.
+    the weights of which they are known.
     """
     names = list(dict.fromkeys(row["weights"] for row in rows))
     by_name = {name: [row for row in rows if row["weights"] == name] for name in names}
@@ -179,7 +184,7 @@ def markdown(
     for level in zip(*by_name.values(), strict=True):
         row = level[0]
         passes = f", {row['passes']} passes" if row["passes"] > 1 else ""
-        title = "undamaged" if row["quality"] is None else f"{row['codec'].upper()} {row['quality']}{passes}"
+        title = "undamaged" if row["quality"] is None else f"{damage_title(row['codec'])} {row['quality']}{passes}"
         lines.append([title, *map(_cell, level)])
     means = {
         name: float(np.mean([row[figure] for row in by_name[name][1:]])) for name in names if len(by_name[name]) > 1
@@ -195,7 +200,9 @@ def markdown(
         lines.append(["recovered", "", *shares])
     for title, column in (("parameters added", "parameters"), ("multiply-adds added", "macs")):
         lines.append([title, *(f"{by_name[name][0][column]:,}" for name in names)])
-    lines.append(["milliseconds an image", *(f"{milliseconds[name]:.1f}" for name in names)])
+    lines.append(
+        ["milliseconds an image", *(f"{milliseconds[name]:.1f}" if name in milliseconds else "" for name in names)]
+    )
     lines.insert(1, ["---"] * len(lines[0]))
     head = f"{in_markdown(rows[0]['backbone'])}, {rows[0]['images']:,} photos, {rows[0]['order']}.\n\n"
     return head + "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -19,11 +19,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.formats.rows import Row
-from afdcli.options import IMAGENET_C, Compression, Degradation, ReadOptions
+from afdcli.options import IMAGENET_C, Degradation, ReadOptions
 from afdcli.photos.damage import Level, MadeCopy
 from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import read_rgb
@@ -200,8 +199,10 @@ class Places:
 
 def folds_names(folder: Path) -> bool:
     """Whether two names can be one file in `folder`: by case, by how an accent is written, or by dots at their end."""
-    (folder / "caf\u00e9.").touch()
-    return any(os.path.lexists(folder / other) for other in ("CAF\u00c9.", "cafe\u0301.", "caf\u00e9"))
+    names = ("caf\u00e9.", "CAF\u00c9.", "cafe\u0301.", "caf\u00e9")
+    first, *others = (folder / os.fsdecode(name.encode()) for name in names)  # as where the system knows ASCII alone
+    first.touch()
+    return any(map(os.path.lexists, others))
 
 
 def read_copies(
@@ -235,7 +236,7 @@ def read_copies(
                 "otherwise. Make copies without --size."
             )
         order = "compress-first" if size is None else "crop-first"
-        found[manifest.stem] = Level.of(_degradation(made["settings"]["degradation"]), order), rows
+        found[manifest.stem] = Level.of(Degradation.of_record(made["settings"]["degradation"]), order), rows
     if not found:
         raise WrongUse(f"'{folder}' has no copies made by afd degrade.")
     levels = _told_apart({name: level for name, (level, _) in found.items()})
@@ -245,12 +246,6 @@ def read_copies(
     )
     paths = [[_made_copy(folder, name, source, found[name][1]) for source in sources] for name in names]
     return [levels[name] for name in names], list(zip(*paths, strict=True))
-
-
-def _degradation(settings: Mapping[str, Any]) -> Degradation:
-    """What `dataclasses.asdict` made JSON of."""
-    chain = tuple(tuple(Compression(**choice) for choice in choices) for choices in settings["chain"])
-    return Degradation(chain, settings["shift"])
 
 
 def _told_apart(levels: Mapping[str, Level]) -> dict[str, Level]:

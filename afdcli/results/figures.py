@@ -17,7 +17,7 @@ from matplotlib.figure import Figure, SubFigure
 from afdcli import atomic
 from afdcli.formats.marks import PNG_KEY
 from afdcli.formats.rows import Row
-from afdcli.results.naming import told_apart, visible
+from afdcli.results.naming import damage_title, told_apart, visible
 
 RIGHT_ANGLE = 90.0
 SMOOTHING = 50
@@ -94,14 +94,17 @@ def accuracy_curves(rows: Sequence[Row], picture: Path) -> None:
     """Draw what `afd evaluate` measured: a panel for each codec and number of passes, a line for each module."""
     labelled = rows[0]["top1"] is not None
     endings = told_apart(list(dict.fromkeys(row["weights"] for row in rows)))
+    lines = list(dict.fromkeys((row["backbone"], row["weights"]) for row in rows))
+    several = len({backbone for backbone, _ in lines}) > 1
     panels = list(dict.fromkeys((row["codec"], row["passes"]) for row in rows if row["quality"] is not None))
     figure = Figure(figsize=(1 + 4 * max(1, len(panels)), 4), layout="constrained")
     for axes, (codec, passes) in zip(
         figure.subplots(1, max(1, len(panels)), sharey=True, squeeze=False)[0], panels, strict=False
     ):
-        for number, (name, ending) in enumerate(endings.items()):
-            mine = [row for row in rows if row["weights"] == name]
+        for number, line in enumerate(lines):
+            mine = [row for row in rows if (row["backbone"], row["weights"]) == line]
             shown = [row for row in mine if (row["codec"], row["passes"]) == (codec, passes)]
+            name = f"{line[0]}, {endings[line[1]]}" if several else endings[line[1]]
             place, colour = [row["quality"] for row in shown], f"C{number}"
             if labelled:
                 axes.fill_between(
@@ -114,8 +117,8 @@ def accuracy_curves(rows: Sequence[Row], picture: Path) -> None:
                 )
                 axes.axhline(mine[0]["top1"], color=colour, lw=1, ls=":")
             figures = [row["top1"] if labelled else row["agreement"] for row in shown]
-            axes.plot(place, figures, f"{colour}-o", markersize=4, label=_shown(ending))
-        axes.set(title=f"{passes} passes" if passes > 1 else "", xlabel=f"{codec.upper()} quality", xticks=place)
+            axes.plot(place, figures, f"{colour}-o", markersize=4, label=_shown(name))
+        axes.set(title=f"{passes} passes" if passes > 1 else "", xlabel=f"{damage_title(codec)} quality", xticks=place)
         axes.invert_xaxis()
         _plain(axes)
     if panels:

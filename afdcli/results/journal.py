@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -75,12 +76,17 @@ class Journal:
         """The rows in the file now, in order; of a copy that is made at `snapshot`, if it is given."""
         if snapshot is not None:
             shutil.copyfile(self.path, snapshot)
-        return map(self._decode, islice(self.records(path=snapshot), self.rows))
+        return map(self.decode, islice(self.records(path=snapshot), self.rows))
 
-    def _decode(self, record: bytes) -> Row:
+    def decode(self, record: bytes) -> Row:
+        """The row that has these bytes.
+
+        Raises:
+            OutputRefused: none has.
+        """
         try:
             return self._lines.decode(record)
-        except ValueError:
+        except (ValueError, RecursionError, csv.Error):
             raise foreign(self._result) from None
 
     def encode(self, rows: Iterable[Row]) -> list[bytes]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from afdcli.formats.codecs import CODECS
 from afdcli.photos.sources import printable
 
 MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|$~^&])")
@@ -20,6 +21,12 @@ def visible(name: str) -> str:
 def in_markdown(name: str) -> str:
     """`name` as Markdown that shows just it, on one line, in a table as well."""
     return MARKDOWN.sub(r"\\\1", visible(name))
+
+
+def damage_title(kind: str) -> str:
+    """What a table or a picture calls a kind of damage, see `Degradation.kind`: `AVIF speed=4` for `avif speed=4`."""
+    codec, blank, rest = kind.partition(" ")
+    return f"{codec.upper() if codec in CODECS else codec}{blank}{rest}"
 
 
 def told_apart(names: Sequence[str]) -> dict[str, str]:

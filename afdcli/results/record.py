@@ -167,6 +167,8 @@ def _maker(path: Path, resume: bool) -> str | None:
         if found is not None and (resume or "files" not in found):  # Those of before there were lists have none.
             return str(found["program"])
         return _listed(path, found)
+    if ending == ".html":
+        return _listed(path, read_record(path))
     if ending == ".md":
         return _listed(path, read_record(path.with_suffix(".csv")))
     mark = read_mark(path)

@@ -7,11 +7,13 @@ complete. It is how a file is known to be afd's own, and what `--resume` compare
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from afdcli.errors import OutputRefused
-from afdcli.formats.rows import FORMATS, Columns, Row
+from afdcli.formats.rows import BATCH, FORMATS, Columns, Row
+from afdcli.machines.processes import in_parts
 from afdcli.results.changes import Changes, changes_path
 from afdcli.results.journal import Journal, foreign, no_room
 from afdcli.results.record import PARTIAL, check_may_write, digest, read_record, record_path, write_record
@@ -116,6 +118,14 @@ class ResultFile:
         """
         return self._journal.read(snapshot)
 
+    def records(self) -> Iterator[bytes]:
+        """The bytes of the rows that `kept` gives."""
+        return islice(self._journal.records(), self.rows)
+
+    def encode(self, rows: Iterable[Row]) -> list[bytes]:
+        """Each of `rows` as bytes, as they are in the file, or gather beside it."""
+        return self._journal.encode(rows)
+
     def leave(self) -> None:
         """Close the file without having changed it: what was finished still is."""
         self._journal.close()
@@ -173,3 +183,35 @@ def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """How the settings differ, in words; empty if they do not."""
     changed = sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
     return "; ".join(f"{name} was {before.get(name)}, and is {now.get(name)} now" for name in changed)
+
+
+def read_rows(path: Path, columns: Columns) -> Iterator[Row]:
+    """The rows of the finished result at `path`, in order, as they were written.
+
+    Raises:
+        OutputRefused: they are not rows of these columns, or a package is missing.
+    """
+    format_ = FORMATS[path.suffix.lower()]
+    format_.require()
+    if format_.whole is not None:
+        try:
+            yield from format_.whole.read(path)
+        except ValueError:
+            raise foreign(path) from None
+        return
+    journal = Journal(path, format_.lines(columns), path)
+    journal.check_head()
+    yield from map(journal.decode, journal.records())
+
+
+def copy_rows(
+    source: Path, path: Path, columns: Columns, content: Mapping[str, Any], *, overwrite: bool = False
+) -> None:
+    """Write the rows of the finished result at `source` to `path`, perhaps as a file of another kind.
+
+    Raises:
+        OutputRefused: `path` cannot be written, or must not be replaced.
+    """
+    with ResultFile(path, columns, content, resume=None, overwrite=overwrite) as file:
+        for some in in_parts(read_rows(source, columns), BATCH):
+            file.write(some)

@@ -91,6 +91,7 @@ def test_help_imports_nothing_heavy(command):
     assert shown.stderr == ""
 
 
+@pytest.mark.slow
 def test_python_m_afdcli_is_afd():
     shown = subprocess.run([*AFD, "--help"], capture_output=True, text=True, check=True)
     assert all(command in shown.stdout for command in ("classify", "evaluate", "degrade", "train", "fuse", "explain"))
@@ -229,6 +230,7 @@ def test_all_photos_read_is_exit_code_0(afd, album, network, tmp_path):
     assert [row["path"] for row in rows_of(tmp_path / "rows.csv")] == ["0.jpg", "1.jpg", "2.jpg"]
 
 
+@pytest.mark.slow
 def test_some_photos_not_read_is_exit_code_1(afd, album, network, tmp_path):
     (album / "1.5.jpg").write_bytes(b"no photo")
     code, out, err = afd("classify", album, "-o", tmp_path / "rows.csv", "--workers", "0", *network)

@@ -13,4 +13,4 @@ def test_the_page_is_current():
 
 def test_the_page_says_nothing_of_this_machine():
     assert "| `--workers INTEGER` |" in docs.page()
-    assert docs.page().count("| all processors |") == docs.page().count("`--workers INTEGER`")
+    assert docs.page().count("| what processors and memory allow |") == docs.page().count("`--workers INTEGER`")

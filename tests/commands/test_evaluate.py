@@ -119,7 +119,7 @@ def evaluate(dataset, *qualities, codec="jpeg", **others):
         model=CPU,
         **{"workers": 0, **others},
     )
-    run = Evaluation(options)
+    run = Evaluation(options, writes=False)
     list(run.photos())
     return run.rows()
 
@@ -141,6 +141,7 @@ def wilson(right, total, z=1.959963984540054):
 # Figures
 
 
+@pytest.mark.slow
 def test_the_undamaged_photos_come_first_and_agree_with_themselves(labelled):
     rows = evaluate(labelled, 20, 5)
     assert [(row["codec"], row["quality"], row["passes"]) for row in rows] == [
@@ -188,7 +189,9 @@ def test_classifiers_are_told_the_quality_in_each_files_tables(plain, monkeypatc
     monkeypatch.setattr(command, "load_engine", lambda *_: listening)
     levels = (Compression("jpeg", 7), Compression("avif", 30), Compression("jpeg", 25))
     for order in ("crop-first", "compress-first"):
-        list(Evaluation(EvaluateOptions(plain, levels=levels, order=order, model=CPU, workers=0)).photos())
+        list(
+            Evaluation(EvaluateOptions(plain, levels=levels, order=order, model=CPU, workers=0), writes=False).photos()
+        )
     first = [quality for one in told for quality in one][:4]
     assert [first[0], first[1], first[3]] == [92.0, 7.0, 25.0] and math.isnan(first[2])
 
@@ -239,7 +242,9 @@ def test_a_comparison_leaves_a_table_and_curves_beside_the_rows(fixture, request
     assert Image.open(tmp_path / "a.png").size[1] == 600
     with pytest.raises(OutputExists, match="Add --overwrite"):
         Evaluation(options)
-    Evaluation(replace(options, overwrite=True))
+    run = Evaluation(replace(options, overwrite=True))
+    list(run.photos())
+    run.write()
     (tmp_path / "mine.md").touch()
     with pytest.raises(OutputRefused, match=r"mine\.md' exists"):
         Evaluation(replace(options, output=tmp_path / "mine.csv"))
@@ -310,6 +315,7 @@ def test_each_number_of_passes_has_its_rows(plain):
     assert [(row["quality"], row["passes"]) for row in rows[1:]] == [(20, 1), (5, 1), (20, 3), (5, 3)]
 
 
+@pytest.mark.slow
 def test_the_seed_decides_what_is_drawn(plain):
     first, again, other = (evaluate(plain, 60, 3, passes=(2,), seed=seed) for seed in (0, 0, 1))
     assert first == again
@@ -358,14 +364,14 @@ def test_imagenet_cs_folders_are_read_as_they_are(labelled, classifier, tmp_path
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 preprocessing(Image.open(path)).save(copy, "JPEG", quality={"2": 18, "5": 7, "1": 50}[severity])
     options = EvaluateOptions(labelled, degraded=tmp_path / "jpeg_compression", workers=0)
-    run = Evaluation(options)
+    run = Evaluation(options, writes=False)
     list(run.photos())
     assert run.rows() == evaluate(labelled, 18, 7)
-    run = Evaluation(replace(options, degraded=tmp_path / "fog"))
+    run = Evaluation(replace(options, degraded=tmp_path / "fog"), writes=False)
     assert [(level.codec, level.quality, level.order) for level in run.levels] == [("fog", 1, "crop-first")]
     (tmp_path / "empty" / "1").mkdir(parents=True)
     with pytest.raises(WrongUse, match="none of the photos"):
-        Evaluation(replace(options, degraded=tmp_path / "empty"))
+        Evaluation(replace(options, degraded=tmp_path / "empty"), writes=False)
 
 
 def by_quality(rows):
@@ -466,9 +472,10 @@ def test_rows_are_written_with_a_record_of_how_they_were_made(labelled, tmp_path
     assert found["command"]
     assert {"torch", "timm", "pillow", "jpeg"} <= found["versions"].keys()
     assert found["settings"]["seed"] == 3
-    assert found["settings"]["backbone_sha256"] == command.load_engine().about.backbone_sha256
+    assert found["settings"]["backbone_sha256"] == command.load_engine(None).about.backbone_sha256
 
 
+@pytest.mark.slow
 def test_on_real_photos_accuracy_is_sane_and_compression_costs_some(monkeypatch, real_classifier, tmp_path):
     monkeypatch.setattr(command, "load_engine", lambda *_: real_classifier)
     folders = sorted((data_folder() / "imagenet-dev").glob("n*"))[::10]

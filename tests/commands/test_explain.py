@@ -71,6 +71,7 @@ def test_an_estimate_in_degrees_is_drawn_with_its_correlation_to_the_truth(optio
     assert figures._drift_title(replace(found, drift=np.ones((2, 2)))) == "estimated angle, 1°"
 
 
+@pytest.mark.slow
 def test_a_photo_is_explained_as_it_is(options):
     found = explain(options)
     assert (found.compressed, found.before, found.after) == (None, None, None)
@@ -106,6 +107,7 @@ def test_neither_the_photo_nor_any_other_file_is_replaced(options, tmp_path):
         explain(replace(options, photo=options.output, overwrite=True))
 
 
+@pytest.mark.slow
 def test_statistics_have_a_point_for_each_photo_and_level(options, tmp_path):
     (tmp_path / "photos" / "empty.jpg").touch()
     levels = (Compression("jpeg", 90), Compression("jpeg", 5))

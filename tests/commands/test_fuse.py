@@ -112,6 +112,7 @@ def test_without_photos_or_a_folder_to_write_to_nothing_is_done(options, tmp_pat
         fuse(replace(options, destination=tmp_path / "missing" / "out.safetensors"))
 
 
+@pytest.mark.slow
 def test_classify_uses_a_module_from_a_file(options, tmp_path):
     from afdcli.models.classifier import load_classifier
 

@@ -39,6 +39,7 @@ def two_machines():
     """Two of Ray's nodes on this machine, each with a processor."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_AUTH_MODE"] = "disabled"
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - else workers give way to all else
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster

@@ -1,5 +1,6 @@
 """Several processes, or threads: the order kept, little taken in advance, and one that dies costs one item."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
+from afdcli.errors import Fallback
+from afdcli.machines import limits, processes
 from afdcli.machines.processes import CRASHED, _Trays, ordered_map, threaded_map
 
 IMPORTED_BY = os.getpid()
@@ -51,6 +54,12 @@ def imported_here(_, by=None):
     return os.getpid() == IMPORTED_BY, "PIL" in sys.modules
 
 
+def double_or_lack_memory(item):
+    if item == "big":
+        raise MemoryError
+    return 2 * item
+
+
 def chatter(number):
     os.write(2, b"libtiff: noise\n")
     print("more noise", file=sys.stderr)
@@ -82,6 +91,7 @@ def run(program, *arguments):
     )
 
 
+@pytest.mark.slow
 @given(
     st.lists(st_numpy.arrays(st.sampled_from("?bHfd"), st_numpy.array_shapes(max_dims=3, min_side=0)), max_size=4),
     st.integers(0, 300),
@@ -210,6 +220,7 @@ def test_the_reason_of_a_crash_is_a_sentence():
     assert CRASHED.isprintable()
 
 
+@pytest.mark.slow
 def test_workers_do_not_write_to_standard_error():
     program = "import test_processes as t; print(t.mapped(t.chatter, range(5)))"
     output, noise = run(program).communicate(timeout=60)
@@ -256,6 +267,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     assert until(lambda: not any(running(pid) for pid in workers), 10)
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_answered_by_the_parent_alone():
     program = """
 import os, signal, time, test_processes as t
@@ -294,3 +306,92 @@ def test_threads_work_while_the_caller_does():
     results = threaded_map(lambda number: began.set() if number == 1 else None, range(3), 1)
     next(results)
     assert began.wait(10)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_want_of_memory_costs_the_item_alone(workers):
+    items = [1, "big", "big", 2, *range(20), "big"]
+    expected = ["crashed on big" if item == "big" else 2 * item for item in items]
+    assert mapped(double_or_lack_memory, items, workers) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("ProcessPoolExecutor", FileNotFoundError(2, "No such file or directory: '/dev/shm'")),
+        ("ProcessPoolExecutor", OSError(30, "Read-only file system")),
+        ("ProcessPoolExecutor", NotImplementedError("no semaphores")),
+        ("_pool", BlockingIOError(11, "Resource temporarily unavailable")),
+    ],
+)
+def test_where_no_process_can_be_started_threads_do_the_work_and_it_is_said(monkeypatch, name, error):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(processes, name, refuse)
+    items = [1, "big", *range(20)]
+    with pytest.warns(Fallback, match="threads"):
+        found = mapped(double_or_lack_memory, items)
+    assert found == [2, "crashed on big", *(2 * number for number in range(20))]
+    with pytest.warns(Fallback):
+        assert set(mapped(who, range(5))) == {os.getpid()}
+
+
+def test_where_no_memory_can_be_shared_results_come_through_pipes(monkeypatch):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(multiprocessing, "RawArray", refuse)
+    sizes = [[1000], [], [7, 500]]
+    results = list(ordered_map(arrays, sizes, workers=1, ahead=4, room=2000, crashed=crashed))
+    for size, result in zip(sizes, results, strict=True):
+        for one, array in zip(arrays(size), result, strict=True):
+            np.testing.assert_array_equal(one, array)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="its pipes have other names")
+@pytest.mark.parametrize("length", [90, 108, 200])
+def test_a_temporary_folder_with_a_long_path_is_no_hindrance(tmp_path, monkeypatch, length):
+    folder = tmp_path / ("t" * (length - len(str(tmp_path)))) if length > len(str(tmp_path)) else tmp_path
+    folder.mkdir(exist_ok=True)
+    monkeypatch.setenv("TMPDIR", str(folder))
+    output, noise = run("import test_processes as t; print(t.mapped(t.double, range(3)))").communicate(timeout=60)
+    assert (output.strip(), noise) == ("[0, 2, 4]", "")
+
+
+def test_there_are_no_more_processes_than_a_system_can_wait_for(monkeypatch):
+    monkeypatch.setattr(processes, "MOST_PROCESSES", 1)
+    assert len(set(mapped(who, range(40), workers=3))) == 1
+
+
+def test_short_memory_halves_what_is_on_its_way_and_no_crash_of_a_decoder_does(monkeypatch):
+    short, ended = [True], [0]
+    monkeypatch.setattr(limits, "memory", lambda: 10**9)
+    monkeypatch.setattr(limits, "memory_is_short", lambda: short[0])
+    monkeypatch.setattr(limits, "ended_processes", lambda: ended[0])
+    flight = processes._Flight(8)
+    for _ in range(7):
+        flight.landed()
+    assert flight.most == 8
+    flight.landed()
+    assert flight.most == 4
+    short[0] = False
+    for _ in range(9):
+        flight.landed()
+    assert flight.most == 4
+    assert flight.after_a_crash(6) == 6 and flight.most == 4
+    ended[0] = 1
+    assert flight.after_a_crash(6) == 3 and flight.most == 2
+    assert flight.after_a_crash(3) == 3 and flight.most == 2
+    short[0] = True
+    for _ in range(9):
+        flight.landed()
+    assert flight.most == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_are_the_same_where_memory_is_short(monkeypatch, workers):
+    monkeypatch.setattr(limits, "memory", lambda: 10**9)
+    monkeypatch.setattr(limits, "memory_is_short", lambda: True)
+    assert mapped(double, range(60), workers, ahead=100) == [2 * number for number in range(60)]

@@ -95,6 +95,7 @@ def test_normalisation_is_the_backbones_and_is_not_stored(classifier):
     assert not {"mean", "std"} & classifier.state_dict().keys()
 
 
+@pytest.mark.slow
 def test_the_module_shipped_for_a_backbone_is_used_without_being_asked(classifier):
     assert load_classifier(ModelOptions(device="cpu"), "none").module is None
     dedrifted = load_classifier(ModelOptions(device="cpu"), "auto")

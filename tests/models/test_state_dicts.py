@@ -37,6 +37,7 @@ def by_timm(model, images, backbone):
         return model.eval()((images - mean) / std)
 
 
+@pytest.mark.slow
 def test_the_packaged_weights_give_the_logits_of_timms_own_model():
     backbone = load_backbone(NAME)
     model = timm.create_model(NAME)

@@ -10,6 +10,7 @@ from PIL import Image, JpegImagePlugin
 from afdcli.errors import UnreadableImage
 from afdcli.formats.codecs import CODECS
 from afdcli.options import QUALITIES, SUBSAMPLINGS, Compression, Degradation
+from afdcli.options.damage import level_of
 from afdcli.photos import damage
 from afdcli.photos.damage import decode, degrade, encode, rng_for
 from afdcli.photos.quality import jpeg_quality
@@ -232,3 +233,39 @@ def test_random_numbers_are_those_of_their_seed_and_key(seed, key):
 def test_the_parts_of_a_key_stay_apart():
     keys = [("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("", "abc")]
     assert len({rng_for(0, *key).integers(2**60) for key in keys}) == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [
+        ("webp:50:method=6", ("WEBP", {"quality": 50, "method": 6})),
+        ("webp:50:sharp=yes", ("WEBP", {"quality": 50, "method": 4, "use_sharp_yuv": True})),
+        ("jpeg:30:subsampling=4:4:4,optimize=yes", ("JPEG", {"quality": 30, "subsampling": "4:4:4", "optimize": True})),
+        ("jpeg:30:optimize=no", ("JPEG", {"quality": 30, "subsampling": "4:2:0"})),
+        ("jpeg:30:progressive=yes", ("JPEG", {"quality": 30, "subsampling": "4:2:0", "progressive": True})),
+    ],
+)
+def test_the_encoder_is_told_its_settings(photo, level, told):
+    name, settings = told
+    assert encode(photo, level_of(level)) == saved(photo, name, **settings)
+
+
+@pytest.mark.parametrize("level", ["avif:30:speed=10", "jxl:50:effort=3"])
+def test_effort_changes_the_file(photo, level):
+    assert encode(photo, level_of(level)) != encode(photo, level_of(level.rpartition(":")[0]))
+
+
+@pytest.mark.parametrize("quality", [1, 7, 30, 49, 50, 51, 90, 100])
+def test_the_standards_own_tables_make_the_same_file(photo, tmp_path, quality):
+    """At quality 50 the tables of libjpeg are those of the standard, so the same scaling gives the same bytes."""
+    tables = opened(encode(photo, Compression("jpeg", 50))).quantization
+    (tmp_path / "standard.txt").write_text("\n".join(" ".join(map(str, tables[number])) for number in (0, 1)))
+    level = level_of(f"jpeg:{quality}:qtables={tmp_path / 'standard.txt'}")
+    assert encode(photo, level) == encode(photo, Compression("jpeg", quality))
+
+
+def test_other_tables_are_those_in_the_file(photo, tmp_path):
+    numbers = [*range(10, 74), *range(100, 164)]
+    (tmp_path / "mine.txt").write_text(" ".join(map(str, numbers)))
+    found = opened(encode(photo, level_of(f"jpeg:25:qtables={tmp_path / 'mine.txt'}"))).quantization
+    assert [*found[0], *found[1]] == [min(2 * number, 255) for number in numbers]

@@ -23,6 +23,7 @@ def test_our_own_files_have_standard_tables(photo):
         assert jpeg_quality(tables) == (quality, True)
 
 
+@pytest.mark.slow
 def test_it_is_the_quality_of_the_last_save(photo):
     assert jpeg_quality(opened(saved(decode(saved(photo, quality=20)), quality=90)).quantization) == (90, True)
 
@@ -58,6 +59,7 @@ def test_foreign_tables_are_matched_by_least_squares(photo, entry):
     assert exact == (min(errors) == 0)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.lists(st.lists(st.integers(1, 65535), min_size=64, max_size=64), min_size=1, max_size=4))
 def test_any_tables_have_a_quality(tables):

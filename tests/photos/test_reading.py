@@ -2,7 +2,9 @@
 
 import io
 import os
+import re
 import struct
+import threading
 import warnings
 import zlib
 from pathlib import Path
@@ -30,6 +32,7 @@ from PIL import Image, ImageOps
 
 from afdcli.errors import UnreadableImage
 from afdcli.options import ReadOptions
+from afdcli.photos import reading
 from afdcli.photos.reading import decode_rgb, read_rgb
 
 
@@ -120,6 +123,46 @@ def test_a_file_cut_anywhere_is_refused_or_loses_nothing(photo, kind, options):
 def test_truncated_photos_are_refused(photo, kind, options, share):
     data = saved(photo, kind, **options)
     refusal(data[: int(len(data) * share)])
+
+
+@pytest.mark.parametrize("size", [10**11, 2**40])
+def test_a_file_larger_than_memory_is_refused_unread(tmp_path, size, monkeypatch):
+    with (tmp_path / "huge.jpg").open("wb") as file:
+        try:
+            file.truncate(size)
+        except OSError:
+            pytest.skip("no such file can be made here")
+    monkeypatch.setattr(reading, "most_memory", lambda: 10**10)
+    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("it was read"))
+    assert re.fullmatch(r"too large: [\d,.]+ GB, and there is memory for 10\.0 GB", refused_file(tmp_path / "huge.jpg"))
+
+
+def test_where_memory_ends_while_a_file_is_read_it_is_refused(tmp_path, monkeypatch):
+    def refuse(_):
+        raise MemoryError
+
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert refused_file(tmp_path / "a.jpg") == "not enough memory to read it"
+
+
+def test_several_threads_may_lift_pillows_limit_at_a_time():
+    limit, inside, may_go = Image.MAX_IMAGE_PIXELS, threading.Barrier(2), threading.Event()
+
+    def stay():
+        with reading.unhampered_pillow():
+            inside.wait(10)
+            may_go.wait(10)
+            assert Image.MAX_IMAGE_PIXELS is None
+
+    thread = threading.Thread(target=stay)
+    with reading.unhampered_pillow():
+        thread.start()
+        inside.wait(10)
+    assert Image.MAX_IMAGE_PIXELS is None
+    may_go.set()
+    thread.join()
+    assert limit == Image.MAX_IMAGE_PIXELS
 
 
 def test_an_empty_file_is_refused(tmp_path):

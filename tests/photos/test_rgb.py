@@ -36,7 +36,7 @@ def noise(mode):
 
 
 MODES = [("PNG", mode, {}) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")]
-MODES += [("TIFF", mode, {}) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I", "CMYK", "LAB")]
+MODES += [("TIFF", mode, {}) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK", "LAB")]
 MODES += [("JPEG", mode, {}) for mode in ("L", "RGB", "CMYK")]
 MODES += [("PNG", "L", {"transparency": 7}), ("PNG", "1", {"transparency": 0}), ("PNG", "I;16", {"transparency": 700})]
 MODES += [("PNG", "P", {"transparency": 3}), ("PNG", "P", {"transparency": bytes(range(0, 240, 4))})]
@@ -103,7 +103,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 PIXELS = 16_000_000
 HUGE = [("PNG", mode, {}) for mode in ("1", "L", "LA", "RGB", "RGBA", "I;16")]
 HUGE += [("PNG", "P", {"transparency": 0}), ("PNG", "RGB", {"transparency": (1, 2, 3), "icc_profile": SWAPPED})]
-HUGE += [("TIFF", mode, {"compression": "tiff_adobe_deflate"}) for mode in ("I", "CMYK", "RGBA")]
+HUGE += [("TIFF", mode, {"compression": "tiff_adobe_deflate"}) for mode in ("CMYK", "RGBA")]
 HUGE += [("JPEG", "RGB", {}), ("JPEG", "CMYK", {}), ("BMP", "RGB", {}), ("GIF", "P", {})]
 
 

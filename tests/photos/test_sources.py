@@ -1,5 +1,6 @@
 """Every file once, under a name that fits the folder given, in an order that never changes."""
 
+import codecs
 import io
 import os
 import sys
@@ -479,11 +480,41 @@ def test_a_broken_link_that_is_named_is_no_typing_error(here):
         ("/a b/ü猫.jpg\r\nc.jpg\r\n".encode("utf-16-le"), ["/a b/ü猫.jpg", "c.jpg"]),
         ("\ufeff./a.jpg\n".encode("utf-16-be"), ["./a.jpg"]),
         ("./a.jpg\n".encode("utf-16-be"), ["./a.jpg"]),
+        ("/a b/ü猫.jpg\r\nc.jpg\r\n".encode("utf-32"), ["/a b/ü猫.jpg", "c.jpg"]),
+        ("\ufeff/a/b.jpg\n".encode("utf-32-be"), ["/a/b.jpg"]),
+        ("猫犬\r\n魚.jpg\r\n".encode("utf-16-le"), ["猫犬", "魚.jpg"]),
+        ("上一\n".encode("utf-16-le"), ["上一"]),
+        ("photos/a.jpg".encode("utf-16-le"), ["photos/a.jpg"]),
+        ("\r\n\r\na.jpg\r\n\r\n".encode("utf-16"), ["a.jpg"]),
+        ("a.jpg\0b.jpg\0".encode("utf-8-sig"), ["a.jpg", "b.jpg"]),
+        (b"a\0b\0c\0", ["a", "b", "c"]),
+        (b"\0a\0b\0", ["a", "b"]),
+        (b"./a\0./b c\0\n", ["./a", "./b c", "\n"]),
+        (codecs.BOM_UTF8, []),
+        (codecs.BOM_UTF16_LE, []),
     ],
 )
 def test_a_list_on_standard_input_is_read(here, listed, data, paths):
     listed(data)
     assert expanded("-") == paths
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n\ufeff"), min_size=1), min_size=1),
+    st.sampled_from(["utf-8-sig", "utf-16", "utf-32"]),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_a_list_that_says_its_encoding_names_just_what_was_written(names, encoding, end):
+    data = "".join(name + end for name in names).encode(encoding)
+    assert [os.fsencode(path).decode() for path in module._listed(data)] == names
+
+
+@pytest.mark.parametrize("stdin", [None, SimpleNamespace(buffer=SimpleNamespace(read=lambda: os.read(-1, 1)))])
+def test_a_list_that_cannot_be_read_is_refused(here, monkeypatch, stdin):
+    monkeypatch.setattr(sys, "stdin", stdin)
+    with pytest.raises(WrongUse, match="standard input: "):
+        expanded("-")
 
 
 def test_a_list_stands_where_its_dash_is(here, listed):
@@ -522,6 +553,9 @@ def test_odd_names_are_found_and_can_be_opened(here, name):
 )
 def test_printable_names_show_foreign_bytes(name, shown):
     assert printable(os.fsdecode(name)) == shown
+    assert printable(shown) == shown
+    if os.name == "posix":  # what a system gives that knows ASCII alone
+        assert printable(name.decode("ascii", "surrogateescape")) == shown
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from afdcli.commands.train import LOG_COLUMNS
-from afdcli.results import accuracy, copies, predictions
+from afdcli.results import accuracy, copies, outcomes, predictions
 
 COLUMNS = {
     "afd classify": predictions.columns(1, uses_quality=True, estimates_drift=True),
     "afd evaluate": accuracy.COLUMNS,
+    "afd evaluate --per-photo": outcomes.COLUMNS,
     "afd degrade": copies.COLUMNS,
     "afd train": LOG_COLUMNS,
 }

@@ -31,6 +31,7 @@ def test_an_empty_log_gives_no_picture(tmp_path):
     assert not (tmp_path / "log.png").exists()
 
 
+@pytest.mark.slow
 def test_accuracy_curves_have_a_panel_for_each_codec_and_number_of_passes(tmp_path):
     def rows(top1):
         row = {"weights": "none", "top1_low": 40.0, "top1_high": 95.0, "agreement": 50.0}

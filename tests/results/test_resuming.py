@@ -18,6 +18,7 @@ from afdcli.models.classifier import load_classifier
 from afdcli.options import ClassifyOptions, ModelOptions
 from afdcli.photos import samples
 from afdcli.photos.stamp import UNKNOWN, stamp
+from afdcli.results import resuming
 
 torch.set_num_threads(1)  # Threads that wait for a busy processor make small networks many times slower.
 ENDINGS = (".csv", ".jsonl", ".parquet")
@@ -175,6 +176,7 @@ def test_it_may_be_stopped_while_it_does_rows_anew(folder, tmp_path, ending, sto
     again(folder, output, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_whatever_a_kill_leaves_is_gone_on_with(folder, tmp_path, ending):
     """Copied after each row: what a run leaves that is killed there, half a line more, or stamps that never came."""
@@ -220,14 +222,14 @@ def test_an_output_without_stamps_is_trusted_and_what_failed_is_tried_again(fold
     assert output.read_bytes() == whole(folder, tmp_path, ".csv")[0]
 
 
-@pytest.mark.parametrize("size", [0, 16, 17, 40, 17 * TOTAL - 1])
+@pytest.mark.parametrize("size", [0, 16, 34, 80, 34 * TOTAL - 1])
 def test_stamps_that_were_cut_count_as_far_as_they_go(folder, tmp_path, size):
     output = tmp_path / "rows.csv"
     list(run(folder, output).rows())
     os.truncate(f"{output}.stamps", size)
     for name in NAMES:
         os.utime(folder / name, (1, 1))
-    assert again(folder, output, tmp_path).anew.replaced == size // 17
+    assert again(folder, output, tmp_path).anew.replaced == size // 34
 
 
 def test_a_photo_that_is_replaced_while_it_is_read_is_done_anew(folder, tmp_path, monkeypatch):
@@ -295,7 +297,7 @@ def test_a_finished_output_that_is_refused_stays_finished(folder, tmp_path, endi
         def fail(_):
             raise expected
 
-        monkeypatch.setattr(classify, "stamp", fail)
+        monkeypatch.setattr(resuming, "stamp", fail)
     with pytest.raises(expected):
         run(folder, output, resume=True)
     assert {path.name: path.read_bytes() for path in tmp_path.glob("rows*")} == kept

@@ -112,6 +112,7 @@ def test_any_name_is_kept(ending, names):
             assert list(file.kept()) == rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".csv", ".jsonl"])
 def test_wherever_a_file_was_cut_its_complete_rows_are_kept_and_it_ends_the_same(tmp_path, ending):
     path = tmp_path / f"rows{ending}"

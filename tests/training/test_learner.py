@@ -44,6 +44,7 @@ def test_a_step_moves_the_student_the_average_follows_and_the_rest_stays(made):
         assert torch.equal(value, backbone[one])
 
 
+@pytest.mark.slow
 def test_the_state_is_all_that_a_step_depends_on(made):
     make, batch = made
     learner, other = make(), make()
