@@ -20,6 +20,7 @@ from afdcli.cli.ending import REFUSED, UNEXPECTED, unexpected
 from afdcli.errors import AfdError, OutputRefused
 from afdcli.formats.rows import Row
 from afdcli.options import ClassifyOptions, DegradeOptions
+from afdcli.options.groups import STANDARD_OUTPUT
 from afdcli.photos import kinds
 from afdcli.photos.sources import Sources
 from afdcli.results.naming import visible
@@ -82,20 +83,27 @@ class ClassifySummary:
 
     def __init__(self, options: ClassifyOptions, total: int) -> None:
         self._options = options
-        self._total = total
+        self.total = total
+        """Photos in all."""
+        self.rows = str(options.output)
+        """Where the rows are, in words."""
+        self.kept = f"{self.rows} is valid as it is. Go on with it by adding --resume."
+        """What to say of them where the run is stopped."""
+        if options.output == STANDARD_OUTPUT:
+            self.rows, self.kept = "standard output", "Their rows are out."
         self._shown: list[Row] = []
         self._read = 0
         self._qualities: Counter[int] = Counter()
 
     def add(self, row: Row) -> None:
         """Take one row into account."""
-        if self._total <= ROWS_SHOWN:
+        if self.total <= ROWS_SHOWN and self._options.output != STANDARD_OUTPUT:
             self._shown.append(row)
         self._read += row["status"] == "ok"
         if row["quality"]:
             self._qualities[row["quality"]] += 1
 
-    def show(self, classifier: Engine, seconds: float, anew: Anew) -> None:
+    def show(self, classifier: Engine, seconds: float, anew: Anew | None) -> None:
         """Print it, what `classifier` it was, and what of an earlier run was done `anew`."""
         if self._shown:
             heads = ("photo", "label", "probability", "JPEG quality")
@@ -107,13 +115,13 @@ class ClassifySummary:
             spread = f"{len(qualities):,}, quality {qualities[0]} to {qualities[-1]}, median {median_low(qualities)}"
         about = classifier.about
         facts = {
-            "Classified": f"{self._read:,} of {self._total:,} photos in {seconds:.1f} s",
+            "Classified": f"{self._read:,} of {self.total:,} photos in {seconds:.1f} s",
             "JPEG files": spread,
             "Backbone": f"{about.backbone}, {'no' if about.method == 'none' else 'with a'} de-drifting module",
             "Engine": classifier.engine,
-            "Rows": str(self._options.output),
+            "Rows": self.rows,
         }
-        if anew.batches:
+        if anew is not None and anew.batches:
             facts["Done anew"] = str(anew)
         grid = Table.grid(padding=(0, 2))
         for name, value in facts.items():

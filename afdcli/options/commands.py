@@ -19,6 +19,8 @@ from afdcli.options.groups import (
     MODEL,
     READING,
     RESULT_ENDINGS,
+    STANDARD_OUTPUT,
+    STREAMED,
     Cluster,
     EveryFile,
     ModelOptions,
@@ -64,10 +66,16 @@ class ClassifyOptions(Options):
     output: Annotated[
         Path,
         Named("--output", "-o"),
-        EndsIn(*RESULT_ENDINGS),
+        EndsIn(*RESULT_ENDINGS, also=STANDARD_OUTPUT),
         SameRows(),
-        Doc("The file for the rows; its ending chooses CSV, JSON Lines or Parquet."),
+        Doc(
+            "The file for the rows; its ending chooses CSV, JSON Lines or Parquet. With - they go to standard output as"
+            " they come, and all else to standard error."
+        ),
     ] = Path("predictions.csv")
+    format: Annotated[
+        str, OneOf(*STREAMED), SameRows(), Doc("What the rows are on standard output; a file's ending chooses its own.")
+    ] = "csv"
     topk: Annotated[int, AtLeast(1), Doc("How many classes each row names, the most probable first.")] = 5
     weights: Weights = "auto"
     resume: Resume = False
@@ -99,6 +107,12 @@ class ClassifyOptions(Options):
         super().__post_init__()
         if not self.inputs:
             raise WrongUse("Name at least one folder, file or pattern to classify, or - for a list on standard input.")
+        if self.output == STANDARD_OUTPUT:
+            needing = next((name for name in ("resume", "gallery", "overwrite") if getattr(self, name)), None)
+            if needing:
+                raise WrongUse(f"--{needing} needs the rows in a file. Name one with --output.")
+        elif STREAMED[self.format] != ".csv" and self.output.suffix.lower() != STREAMED[self.format]:
+            raise WrongUse(f"--format is about standard output, and '{self.output.name}' is named otherwise.")
 
     def to_gallery(self) -> GalleryOptions:
         """What `gallery` asks for, once the rows are there."""

@@ -80,6 +80,9 @@ Seed = Annotated[
     int, AtLeast(0), Doc("Everything drawn at random follows from this number: the same one, the same draws.")
 ]
 Shift = Annotated[bool, Doc(SHIFT)]
+STANDARD_OUTPUT = Path("-")
+STREAMED = {"csv": ".csv", "jsonl": ".jsonl"}
+"""The formats of rows on standard output, and how files of them end."""
 Resume = Annotated[bool, SameRows(), Doc("Go on with an interrupted output instead of starting anew.")]
 Overwrite = Annotated[bool, SameRows(), Doc("Replace a finished result of the same command.")]
 
