@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,18 @@ from PIL import Image
 from afdcli.errors import OutputRefused, UnreadableImage
 from afdcli.formats import codecs
 from afdcli.formats.rows import Row
+from afdcli.formats.shards import SHARDS
 from afdcli.machines.cluster import ray_ordered_map
 from afdcli.machines.processes import CRASHED, ordered_map
 from afdcli.options import Degradation, DegradeOptions
 from afdcli.photos import archives, remote
 from afdcli.photos.damage import degrade_photo
 from afdcli.photos.preprocessing import Preprocessing
-from afdcli.photos.reading import decode_rgb, read_source
+from afdcli.photos.reading import decode_rgb, read_file, read_source
 from afdcli.photos.sources import Source, Sources, printable
 from afdcli.results.copies import COLUMNS, PARTIAL, PROGRAM, Places, check_free, folds_names, listed_in, relative, write
 from afdcli.results.overlap import Among, Inside, check_apart, check_own, folder_of, manifest_of, origin
+from afdcli.results.packing import Packed, Packing, member_names, shard_of
 from afdcli.results.record import record
 from afdcli.results.rowfile import ResultFile
 
@@ -42,6 +44,8 @@ class Task:
     names: tuple[str, ...]
     """Empty where the source has an error."""
     rows: tuple[Row | None, ...]
+    there: tuple[str, ...] = ()
+    """Where the copy of that name lies now, if it does: a path, or a member's address."""
     ours: tuple[bool, ...] = ()
     """Whether the manifest had a copy of that name, of whatever photo; empty where the source has an error."""
 
@@ -52,6 +56,10 @@ class Copy:
 
     row: Row
     known: bool
+    name: str = ""
+    """What the copy is called, below its folder; empty if there is none."""
+    data: bytes = field(default=b"", repr=False)
+    """Its bytes, where they are still to be packed."""
 
 
 class Degrading:
@@ -106,6 +114,7 @@ class Degrading:
         for degradation in options.degradations:  # before --overwrite begins a manifest anew
             for path in listed_in(manifest_of(options, degradation)):
                 listed.claim(path, "")
+                listed.claim("/".join(path.split("/")[:2]), "")  # the shard, where there are shards
         with ExitStack() as stack:
             manifests = [
                 stack.enter_context(_open_manifest(options, one, self._origin, self.sources))
@@ -123,18 +132,38 @@ class Degrading:
                 done = ray_ordered_map(work, tasks, crashed=crashed)
             else:
                 done = ordered_map(work, tasks, workers=options.workers, crashed=crashed)
+            packings = [
+                Packing(folder_of(options, degradation), options, manifest, listed.has)
+                for degradation, manifest in zip(options.degradations, manifests, strict=True)
+                if options.to != "files"
+            ]
             count = 0
             for count, (source, copies) in enumerate(done, start=1):
-                for manifest, copy in zip(manifests, copies, strict=True):
-                    if copy.known and manifest.rows >= count:
-                        continue
-                    if manifest.rows >= count:
-                        manifest.keep(count - 1)
-                    manifest.write([copy.row])
+                if packings:
+                    _pack(packings, source, copies)
+                else:
+                    _list(manifests, copies, count)
                 yield source, copies
+            for packing in packings:
+                packing.finish()
             for manifest in manifests:
                 if manifest.rows > count:  # The last photos are gone from the source.
                     manifest.keep(count)
+
+
+def _list(manifests: list[ResultFile], copies: list[Copy], count: int) -> None:
+    """Have the rows of `copies`, those of photo number `count`, from 1, in the manifests."""
+    for manifest, copy in zip(manifests, copies, strict=True):
+        if copy.known and manifest.rows >= count:
+            continue
+        if manifest.rows >= count:
+            manifest.keep(count - 1)
+        manifest.write([copy.row])
+
+
+def _pack(packings: list[Packing], source: Source, copies: list[Copy]) -> None:
+    for packing, copy in zip(packings, copies, strict=True):
+        packing.take(Packed(source, copy.row, copy.name.partition("/")[2], copy.data, copy.known))
 
 
 def _open_manifest(
@@ -148,6 +177,8 @@ def _open_manifest(
         "icc": options.read.icc,
         "encoder": codecs.versions()[degradation.last.codec],
     }
+    if options.to != "files":
+        settings |= {"to": options.to, "shard_size": options.shard_size}
     try:
         options.destination.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -181,7 +212,8 @@ def _tasks(
     options: DegradeOptions,
 ) -> Iterator[Task]:
     """What there is to do, in order. Names are given here, so that they depend on no order of work."""
-    for source in sources:
+    find = _Shards()
+    for number, source in enumerate(sources):
         rows, names = tuple(next(rows, None) for rows in before), {}
         try:
             if source.error:
@@ -189,15 +221,50 @@ def _tasks(
             if inside(source.path) is not None:  # What showed only now: folders were searched before there were copies.
                 raise UnreadableImage("it is one of the copies, seen through a link")
             for codec, taken in places.items():
-                names[codec] = _copy_name(source, codec)
-                if (owner := taken.claim(names[codec], source.name)) is not None:
-                    raise UnreadableImage(f"its copy would take the place of that of '{printable(owner)}'")
+                names[codec] = _claimed(source, number, codec, taken, options)
         except UnreadableImage as error:
             yield Task(replace(source, error=str(error)), (), rows)
         else:
             copies = [(one.name, names[one.last.codec]) for one in options.degradations]
             ours = tuple(listed.has(printable(f"{folder}/{name}")) for folder, name in copies)
-            yield Task(source, tuple(name for _, name in copies), rows, ours)
+            paths = [options.destination / folder / name for folder, name in copies]
+            there = tuple(str(path) if options.to == "files" else find(path, options) for path in paths)
+            yield Task(source, tuple(name for _, name in copies), rows, there, ours)
+
+
+def _claimed(source: Source, number: int, codec: str, taken: Places, options: DegradeOptions) -> str:
+    """The place of the copy of `source`, photo `number` from 0, which nobody else has.
+
+    Raises:
+        UnreadableImage: there is none.
+    """
+    folder, names = "", tuple[str, ...]()
+    if options.to == "files":
+        names = (_copy_name(source, codec),)
+    else:
+        folder = shard_of(number, options.shard_size, SHARDS[options.to].ending) + "/"
+        names = member_names(source, codecs.CODECS[codec].endings[0])
+    owner: str | None = None
+    for name in names:
+        if (owner := taken.claim(name, source.name)) is None:
+            return folder + name
+    raise UnreadableImage(f"its copy would take the place of that of '{printable(str(owner))}'")
+
+
+class _Shards:
+    """Finds what is in shards, each of which is gone through once."""
+
+    def __init__(self) -> None:
+        self._members: dict[Path, tuple[Path, dict[str, str]]] = {}
+        """Of each folder, the shard that was asked for last."""
+
+    def __call__(self, path: Path, options: DegradeOptions) -> str:
+        """The address of the member at `path`, a shard's with the member's name added; empty if it has none."""
+        level, shard, member = path.relative_to(options.destination).as_posix().split("/", 2)
+        folder = options.destination / level
+        if self._members.get(folder, (None,))[0] != folder / shard:
+            self._members[folder] = folder / shard, archives.addresses(folder / shard)
+        return self._members[folder][1].get(member, "")
 
 
 def _degrade_one(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy]]:
@@ -207,17 +274,17 @@ def _degrade_one(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy
         if source.error:
             raise UnreadableImage(source.error)
         data = read_source(source)
-        source = source.bare()
+        source = replace(source, data=b"")
         digest = hashlib.sha256(data).hexdigest()
-        each = zip(options.degradations, task.names, task.rows, task.ours, strict=True)
+        each = zip(options.degradations, task.names, task.rows, task.there, task.ours, strict=True)
         jobs = [_Job(source, *one, digest) for one in each]
-        known = [job.is_verified(options.destination) for job in jobs]
+        known = [job.is_verified() for job in jobs]
         if not all(known):
             image = decode_rgb(data, options.read).image
             if options.size is not None:
                 image = Preprocessing(options.size)(image)
         copies = [
-            Copy(job.before, True) if job.before is not None and is_known else job.make(image, options)
+            Copy(job.before, True, job.name) if job.before is not None and is_known else job.make(image, options)
             for job, is_known in zip(jobs, known, strict=True)
         ]
     except UnreadableImage as error:
@@ -237,30 +304,33 @@ class _Job:
     """What the copy is called, below its folder."""
     before: Row | None
     """What the manifest had for it."""
+    there: str
+    """Where it lies now, if it does."""
     is_ours: bool
     """Whether the manifest had a copy of that name."""
     digest: str
     """The source's SHA-256."""
 
-    def is_verified(self, destination: Path) -> bool:
+    def is_verified(self) -> bool:
         """Whether the row is of this source, as it is now, and the copy is still the one that was written."""
         row, path = self.before, f"{self.degradation.name}/{self.name}"
         expected = (printable(path), printable(self.source.name), self.digest)
         if row is None or (row["path"], row["source"], row["source_sha256"]) != expected:
             return False
         try:
-            return bool(row["sha256"] == hashlib.sha256((destination / path).read_bytes()).hexdigest())
-        except (OSError, ValueError):
+            return bool(row["sha256"] == hashlib.sha256(read_file(self.there)).hexdigest())
+        except UnreadableImage:
             return False
 
     def make(self, image: Image.Image, options: DegradeOptions) -> Copy:
         """Compress, and write. What one codec or file system refuses is no matter of the others."""
         try:
             data = degrade_photo(image, self.degradation, options.seed, self.source.name)
-            folder = os.path.join(options.destination, self.degradation.name)
-            if not self.is_ours:
-                check_free(folder, self.name, data)
-            write(folder, self.name, data)
+            if options.to == "files":
+                folder = os.path.join(options.destination, self.degradation.name)
+                if not self.is_ours:
+                    check_free(folder, self.name, data)
+                write(folder, self.name, data)
         except UnreadableImage as error:
             return _error(self.source, self.degradation, self.before, str(error))
         row = {
@@ -273,7 +343,7 @@ class _Job:
             "width": image.width,
             "height": image.height,
         }
-        return Copy(row, False)
+        return Copy(row, False, self.name, b"" if options.to == "files" else data)
 
 
 def _copy_name(source: Source, codec: str) -> str:

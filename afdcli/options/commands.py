@@ -29,7 +29,9 @@ from afdcli.options.groups import (
     ReadOptions,
     Resume,
     Seed,
+    ShardSize,
     Shift,
+    To,
     Weights,
     Workers,
 )
@@ -367,6 +369,8 @@ class DegradeOptions(Options):
     degradations: Annotated[
         tuple[Degradation, ...], Parsed(degradations_of), Doc("The kinds of damage, each to a folder of its own.")
     ]
+    to: To = "files"
+    shard_size: ShardSize = 1000
     size: Annotated[
         int | None,
         AtLeast(1),

@@ -13,6 +13,7 @@ from annotated_doc import Doc
 
 from afdcli.formats.exports import EXPORTS
 from afdcli.formats.rows import FORMATS
+from afdcli.formats.shards import SHARDS
 from afdcli.options.damage import SHIFT
 from afdcli.options.fields import Options
 from afdcli.options.rules import AtLeast, Completes, OneOf, Panel, SameRows, Shown
@@ -79,6 +80,15 @@ EveryFile = Annotated[
 Seed = Annotated[
     int, AtLeast(0), Doc("Everything drawn at random follows from this number: the same one, the same draws.")
 ]
+To = Annotated[
+    str,
+    OneOf("files", *SHARDS),
+    Doc(
+        "How copies are kept: as files; or in shards, wds as WebDataset reads them, with the photos' keys and what lies"
+        " beside them, or parquet as Hugging Face's datasets library does."
+    ),
+]
+ShardSize = Annotated[int, AtLeast(1), Doc("How many photos a shard is made of.")]
 Shift = Annotated[bool, Doc(SHIFT)]
 STANDARD_OUTPUT = Path("-")
 STREAMED = {"csv": ".csv", "jsonl": ".jsonl"}

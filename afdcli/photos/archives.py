@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from itertools import product
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from afdcli.errors import UnreadableImage, WrongUse
@@ -94,8 +95,21 @@ def check_any_order(paths: Iterable[str]) -> None:
         )
 
 
-def read(address: str) -> bytes:
-    """The bytes of the member at an address.
+def addresses(path: Path) -> dict[str, str]:
+    """The members of the container at `path`, in order, and their addresses; none if it is not there, or damaged."""
+    kind, found = kind_of(path.name), dict[str, str]()
+    if kind is None or not path.is_file():
+        return {}
+    with path.open("rb") as file:
+        for member in CONTAINERS[kind].members(file):
+            if member.error:
+                return {}
+            found[member.name] = f"{path}\0{kind} {member.place}"
+    return found
+
+
+def read(address: str, *, empty: bool = False) -> bytes:
+    """The bytes of the member at an address; there may be none if it may be `empty`.
 
     Raises:
         UnreadableImage: it is damaged, its container is gone, or it can only be come to by going through that.
@@ -106,7 +120,7 @@ def read(address: str) -> bytes:
         raise UnreadableImage("in a compressed archive, which cannot be read in another order; make one without")
     with _opened(path, at_once=False) as file:
         data = CONTAINERS[kind].read(file, place)
-    if not data:
+    if not data and not empty:
         raise UnreadableImage("the file is empty")
     return data
 
@@ -237,7 +251,7 @@ class _Group:
     def add(self, member: Member, address: str) -> None:
         """Take a member in; its bytes are read now or not at all, where it has to be so."""
         contents = self._contents
-        source = Source(address, f"{contents.name}/{member.name}", member.error, label=_stated(member))
+        source = Source(address, f"{contents.name}/{member.name}", member.error, b"", member.name, _stated(member))
         if member.error and (has_image_ending(member.name) or member.error == CUT_OFF or contents.every_file):
             self.photos.append(source)
         elif not member.error and self._counts(member):

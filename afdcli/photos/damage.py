@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from afdcli.errors import UnreadableImage
 from afdcli.formats.codecs import CODECS
 from afdcli.options import Compression, Degradation, EvaluateOptions, ReadOptions
+from afdcli.photos import archives
 from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import decode_rgb, read_file, read_source, unhampered_pillow
 from afdcli.photos.source import Source
@@ -171,7 +172,7 @@ class MadeCopy:
             UnreadableImage: they are not, or there is no copy.
         """
         again = "run afd degrade again"
-        if not os.path.lexists(self.path):
+        if not os.path.lexists(archives.outside(self.path)):
             why = f" ({self.error})" if self.error else ""
             raise UnreadableImage(
                 f"no copy in {self.level}{why}" + (f"; {again}" if self.sha256 or not self.path else "")

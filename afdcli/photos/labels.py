@@ -31,7 +31,7 @@ def labels_of(sources: Sequence[Source], labels: Labels) -> list[int | None]:
     Raises:
         WrongUse: some folders are classes and others not, or a name fits two classes: guessing would mislabel photos.
     """
-    folders = set(map(_stated, sources))
+    folders = {source.stated for source in sources}
     found = {folder: _classes_named(folder, labels) for folder in folders}
     if not any(found.values()):
         return [None] * len(sources)
@@ -46,12 +46,7 @@ def labels_of(sources: Sequence[Source], labels: Labels) -> list[int | None]:
         if len(classes) > 1:
             numbers = " or ".join(map(str, sorted(classes)))
             raise WrongUse(f"The folder '{folder}' could be class {numbers}. Name it by its index.")
-    return [min(found[_stated(source)]) for source in sources]
-
-
-def _stated(source: Source) -> str:
-    """The class that its container states, or else the folder that it lies in; empty where there is none."""
-    return source.name.rpartition("/")[0].partition("/")[0] if source.label is None else source.label
+    return [min(found[source.stated]) for source in sources]
 
 
 def _classes_named(folder: str, labels: Labels) -> set[int]:

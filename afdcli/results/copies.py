@@ -23,6 +23,7 @@ from pathlib import Path
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.formats.rows import Row
 from afdcli.options import IMAGENET_C, Degradation, ReadOptions
+from afdcli.photos import archives
 from afdcli.photos.damage import Level, MadeCopy
 from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import read_rgb
@@ -219,6 +220,7 @@ def read_copies(
     if any((folder / severity).is_dir() for severity in SEVERITIES):
         return _read_imagenet_c(folder, sources, preprocessing)
     found: dict[str, tuple[Level, Mapping[str, Row]]] = {}
+    packed: dict[str, str] = {}
     for manifest in sorted(folder.glob("*.csv")):
         made = read_record(manifest)
         if made is None or made["program"] != PROGRAM:
@@ -235,6 +237,8 @@ def read_copies(
                 f"The photos in '{folder / manifest.stem}' were cropped to {size} pixels, and this backbone crops "
                 "otherwise. Make copies without --size."
             )
+        if "to" in made["settings"]:
+            packed |= _in_shards(folder / manifest.stem)
         order = "compress-first" if size is None else "crop-first"
         found[manifest.stem] = Level.of(Degradation.of_record(made["settings"]["degradation"]), order), rows
     if not found:
@@ -244,7 +248,7 @@ def read_copies(
     names = sorted(
         levels, key=lambda one: (kinds.index(levels[one].codec), -(levels[one].quality or 0), levels[one].passes)
     )
-    paths = [[_made_copy(folder, name, source, found[name][1]) for source in sources] for name in names]
+    paths = [[_made_copy(folder, name, source, found[name][1], packed) for source in sources] for name in names]
     return [levels[name] for name in names], list(zip(*paths, strict=True))
 
 
@@ -257,10 +261,23 @@ def _told_apart(levels: Mapping[str, Level]) -> dict[str, Level]:
     }
 
 
-def _made_copy(folder: Path, level: str, source: Source, rows: Mapping[str, Row]) -> MadeCopy:
+def _in_shards(folder: Path) -> dict[str, str]:
+    """The addresses of the copies in the shards in `folder`, by what the manifest calls each."""
+    return {
+        printable(f"{folder.name}/{shard.name}/{name}"): address
+        for shard in sorted(folder.iterdir())
+        for name, address in archives.addresses(shard).items()
+    }
+
+
+def _made_copy(
+    folder: Path, level: str, source: Source, rows: Mapping[str, Row], packed: Mapping[str, str]
+) -> MadeCopy:
     row = rows.get(printable(source.name))
     if row is None or row["status"] != "ok":
         return MadeCopy("", level, error="" if row is None else row["error"])
+    if (address := packed.get(row["path"])) is not None:
+        return MadeCopy(address, level, row["sha256"], row["source_sha256"])
     # The manifest has names in text that can be read; those of files can be of any bytes. What was added is known.
     path, given = row["path"], f"{level}/{_relative(source)}"
     if path.startswith(printable(given)):
