@@ -151,11 +151,20 @@ def degrade(
 
 
 @command(app, TrainOptions)
-def train(given: Given[TrainOptions], recipe: short.Recipe = "default", quiet: short.Quiet = False) -> int:
-    options = given.options(short.named("--recipe", recipe, RECIPES))
+def train(
+    given: Given[TrainOptions],
+    recipe: short.Recipe = "default",
+    list_taps: short.ListTaps = False,
+    quiet: short.Quiet = False,
+) -> int:
+    options = given.options({**short.named("--recipe", recipe, RECIPES), **({"photos": ()} if list_taps else {})})
 
     from afdcli.cli import progress, report
-    from afdcli.commands.train import Training
+    from afdcli.commands.train import Training, taps_of
+
+    if list_taps:
+        report.show_taps(*taps_of(options.model))
+        return ALL_READ
     from afdcli.machines.hardware import reuse_memory
 
     reuse_memory()

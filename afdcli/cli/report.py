@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from afdcli.commands.export import Exported
     from afdcli.commands.fuse import Fused
     from afdcli.engines.engine import Engine
+    from afdcli.models.places import Place
     from afdcli.results.resuming import Anew
 
 ROWS_SHOWN = 20
@@ -157,6 +158,21 @@ def busy(
     if not err.is_terminal:
         return nullcontext()
     return err.status(Text(text), spinner="dots" if err.encoding.startswith("utf") else "line")
+
+
+def show_taps(places: Sequence[Place], names: Mapping[str, str]) -> None:
+    """Print the places for a module in a backbone; `names` are the short ones, and the submodules they stand for."""
+    rows = [
+        (
+            ", ".join(short for short, name in names.items() if name == place.name),
+            place.name,
+            f"{place.channels} x {place.grid[0]} x {place.grid[1]}",
+            f"1/{place.reduction:.3g}",
+            str(place.layout),
+        )
+        for place in places
+    ]
+    table(("--tap", "submodule", "channels x h x w", "resolution", "layout"), rows, left=2)
 
 
 def show_validation(step: int, losses: Mapping[str, float], validation: Mapping[str, float]) -> None:

@@ -25,7 +25,7 @@ from afdcli.machines.cluster import ray_ordered_map
 from afdcli.machines.processes import CRASHED, ordered_map
 from afdcli.options import Degradation, DegradeOptions
 from afdcli.photos import archives, remote
-from afdcli.photos.damage import degrade_photo
+from afdcli.photos.damage import degrade_photo, size_of
 from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import decode_rgb, read_file, read_source
 from afdcli.photos.sources import Source, Sources, printable
@@ -312,13 +312,15 @@ class _Job:
     """The source's SHA-256."""
 
     def is_verified(self) -> bool:
-        """Whether the row is of this source, as it is now, and the copy is still the one that was written."""
+        """Whether the row is of this source, as it is now, and of the copy, which is still the one that was written."""
         row, path = self.before, f"{self.degradation.name}/{self.name}"
         expected = (printable(path), printable(self.source.name), self.digest)
         if row is None or (row["path"], row["source"], row["source_sha256"]) != expected:
             return False
         try:
-            return bool(row["sha256"] == hashlib.sha256(read_file(self.there)).hexdigest())
+            data = read_file(self.there)
+            is_same = row["sha256"] == hashlib.sha256(data).hexdigest()
+            return is_same and row == self._row(data, size_of(data))
         except UnreadableImage:
             return False
 
@@ -333,17 +335,19 @@ class _Job:
                 write(folder, self.name, data)
         except UnreadableImage as error:
             return _error(self.source, self.degradation, self.before, str(error))
-        row = {
+        return Copy(self._row(data, image.size), False, self.name, b"" if options.to == "files" else data)
+
+    def _row(self, data: bytes, size: tuple[int, int]) -> Row:
+        return {
             **_row(self.source, self.degradation),
             "path": printable(f"{self.degradation.name}/{self.name}"),
             "status": "ok",
             "source_sha256": self.digest,
             "sha256": hashlib.sha256(data).hexdigest(),
             "bytes": len(data),
-            "width": image.width,
-            "height": image.height,
+            "width": size[0],
+            "height": size[1],
         }
-        return Copy(row, False, self.name, b"" if options.to == "files" else data)
 
 
 def _copy_name(source: Source, codec: str) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from PIL import Image
 from timm.data import ImageNetInfo, infer_imagenet_subset
 from timm.data.config import resolve_data_config
@@ -16,9 +18,14 @@ from torch import nn
 
 from afdcli.errors import BackboneUnavailable, UnsupportedBackbone
 from afdcli.methods.finite import check_finite
+from afdcli.models import taps
+from afdcli.models.places import Survey, survey
 from afdcli.models.state_dicts import PACKAGES, downloaded_model, fingerprint, model_from_file, packaged_model
 from afdcli.photos.labels import Labels
 from afdcli.photos.preprocessing import Preprocessing
+
+LARGE = 40_000_000
+"""Weights, from which on making them up takes long."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,19 @@ class Backbone:
     files: tuple[Path, ...] = ()
     """The files that the weights were read from; empty where these are not known."""
 
+    @cached_property
+    def survey(self) -> Survey:
+        """What can be a tap in `model`."""
+        return survey(self.model, (self.preprocessing.size, self.preprocessing.size))
+
+    def tap(self, name: str) -> taps.Tap:
+        """The tap `name`, see `taps.find`.
+
+        Raises:
+            UnsupportedBackbone: there is none.
+        """
+        return taps.find(self.model, self.survey, name, self.name)
+
 
 def load_backbone(name: str, checkpoint: Path | None = None) -> Backbone:
     """The timm model `name` with weights from `checkpoint`, or else from its package, or else from timm's download.
@@ -51,10 +71,7 @@ def load_backbone(name: str, checkpoint: Path | None = None) -> Backbone:
         BadCheckpoint: the file cannot be read, is of another model, or has NaN or infinity in it.
         UnsupportedBackbone: its preprocessing is not known here.
     """
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, [*PACKAGES, *timm.list_models()], n=3)
-        hint = f" Did you mean {' or '.join(near)}?" if near else " timm.list_models() lists them."
-        raise BackboneUnavailable(f"timm has no model '{name}'.{hint}")
+    _check_name(name)
     labels, file = None, checkpoint
     if checkpoint is not None:
         model, labels = model_from_file(name, checkpoint)
@@ -75,6 +92,31 @@ def load_backbone(name: str, checkpoint: Path | None = None) -> Backbone:
         fingerprint=fingerprint(model.state_dict()),
         files=() if file is None else (file,),
     )
+
+
+def untrained_backbone(name: str) -> Backbone:
+    """The timm model `name` with random weights: in seconds, whatever its size. A large one has none, but shapes only.
+
+    Raises:
+        BackboneUnavailable: there is no such model.
+        UnsupportedBackbone: its preprocessing is not known here.
+    """
+    _check_name(name)
+    with torch.device("meta"):
+        model: nn.Module = timm.create_model(name)
+    if sum(parameter.numel() for parameter in model.parameters()) < LARGE:
+        model = timm.create_model(name)
+    model.eval().requires_grad_(False)
+    config = resolve_data_config({}, model=model)
+    numbers = tuple(config["mean"]), tuple(config["std"])
+    return Backbone(name, model, _preprocessing(name, config), *numbers, Labels(()), fingerprint="")
+
+
+def _check_name(name: str) -> None:
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, [*PACKAGES, *timm.list_models()], n=3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else " timm.list_models() lists them."
+        raise BackboneUnavailable(f"timm has no model '{name}'.{hint}")
 
 
 def _preprocessing(name: str, config: Mapping[str, Any]) -> Preprocessing:

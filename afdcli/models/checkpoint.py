@@ -21,7 +21,6 @@ from afdcli.methods import METHODS
 from afdcli.methods.finite import check_finite
 from afdcli.methods.remedy import Remedy
 from afdcli.models.backbones import Backbone
-from afdcli.options import TAPS
 
 FORMAT = "afd-dedrift 1"
 
@@ -41,7 +40,7 @@ class Checkpoint:
     module: Remedy
     """The module itself, in evaluation mode where it was read from a file."""
     tap: str
-    """Where in the backbone the module goes, one of `TAPS`."""
+    """Where in the backbone the module goes, see `models.taps`."""
     backbone: str
     """timm's name of the backbone that the module was trained for."""
     fingerprint: str
@@ -98,8 +97,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BadCheckpoint(f"'{path}' was changed or is damaged: {str(error).splitlines()[0]}") from None
     check_finite({**module.state_dict(), **{CHANGED + name: value for name, value in changed.items()}}, path)
-    if checkpoint.tap not in TAPS:
-        raise BadCheckpoint(f"'{path}' is for a tap '{checkpoint.tap}' that this version does not know.")
     return checkpoint
 
 

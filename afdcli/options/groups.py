@@ -25,7 +25,7 @@ EXPORT_ENDINGS = {name: one.ending for name, one in EXPORTS.items()}
 ESTIMATORS = ("angle", "paper")
 """How the drift may be estimated, see `methods.drift`."""
 TAPS = ("stem", "stage1", "stage2")
-"""Where a backbone can be cut, see `models.taps`."""
+"""Places for a module that most backbones have, see `models.taps`."""
 RESULT_ENDINGS = tuple(FORMATS)
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 MAX_PIXELS = 250_000_000

@@ -46,8 +46,12 @@ class ModuleShape(Options, panel=MODULE):
 
     tap: Annotated[
         str,
-        OneOf("auto", *TAPS),
-        Doc("Where in the classifier the module goes: after its stem or its first stages; auto is where it does best."),
+        Completes(("auto", *TAPS)),
+        Doc(
+            "Where in the classifier the module goes: stem, stage1 or stage2, after its first layers, or after those at"
+            " 1/4 or 1/8 of the resolution; the name of any submodule, such as layer2.1, that --list-taps names; or"
+            " auto, where it does best."
+        ),
     ] = "auto"
     width: Annotated[
         int,

@@ -107,18 +107,23 @@ def degrade(image: Image.Image, degradation: Degradation, rng: np.random.Generat
             padded = Image.fromarray(np.pad(np.asarray(image), ((top, 0), (left, 0), (0, 0)), mode="edge"))
             image = decode(encode(padded, compression)).crop((left, top, padded.width, padded.height))
     data = encode(image, degradation.last)
-    _check_opens(data)
+    size_of(data)
     return data
 
 
-def _check_opens(data: bytes) -> None:
-    """Look at the head of a file that `encode` made: a reader that refuses it mostly does so there.
+def size_of(data: bytes) -> tuple[int, int]:
+    """The width and height in the head of a file that `encode` made: a reader that refuses it mostly does so there.
 
     Raises:
         UnreadableImage: nobody here can read it.
     """
-    with _in_words("cannot be read back after compressing it"), unhampered_pillow():
-        Image.open(io.BytesIO(data)).close()
+    with (
+        _in_words("cannot be read back after compressing it"),
+        unhampered_pillow(),
+        Image.open(io.BytesIO(data)) as image,
+    ):
+        size: tuple[int, int] = image.size
+        return size
 
 
 def _grid_offset(rng: np.random.Generator) -> tuple[int, int]:

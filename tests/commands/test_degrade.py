@@ -785,6 +785,7 @@ def test_a_record_without_sources_is_gone_on_with(source, tmp_path):
     path = tmp_path / "out" / "jpeg-10.csv.json"
     record = json.loads(path.read_text())
     assert record.pop("sources") == [str(source)]
+    del record["checksum"]
     path.write_text(json.dumps(record))
     assert all(copies[0].known for _, copies in degrade(source, tmp_path / "out"))
 

@@ -11,7 +11,7 @@ from afdcli.results import accuracy, copies, outcomes, predictions
 COLUMNS = {
     "afd classify": predictions.columns(1, uses_quality=True, estimates_drift=True),
     "afd evaluate": accuracy.COLUMNS,
-    "afd evaluate --per-photo": outcomes.COLUMNS,
+    "afd evaluate --per-photo": [name for name in outcomes.COLUMNS if not re.search("_[2-9]$", name)],
     "afd degrade": copies.COLUMNS,
     "afd train": LOG_COLUMNS,
 }
