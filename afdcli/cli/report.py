@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,7 +20,7 @@ from rich.text import Text
 from afdcli.cli.ending import REFUSED, UNEXPECTED, unexpected
 from afdcli.errors import AfdError, OutputRefused
 from afdcli.formats.rows import Row
-from afdcli.options import ClassifyOptions, DegradeOptions
+from afdcli.options import ClassifyOptions, DegradeOptions, EvaluateOptions
 from afdcli.options.groups import STANDARD_OUTPUT
 from afdcli.photos import kinds
 from afdcli.photos.sources import Sources
@@ -151,9 +152,35 @@ def show_passed_over(sources: Sources) -> None:
         out.print(f"Passed over, as no images: {words}.", markup=False)
 
 
-def busy(
-    text: str = "Loading the classifier; the first time takes a while ...",
-) -> AbstractContextManager[Status | None]:
+COMPILING = "Compiling the classifier: usually 5 to 15 s, and once only ..."
+LOADING = "Loading the classifier ..."
+AT_ONCE = 0.8
+"""Seconds after which a pipe is told as well what is being waited for."""
+
+
+@contextmanager
+def loading(options: ClassifyOptions | EvaluateOptions, quiet: bool) -> Iterator[None]:
+    """Say that the classifiers of `options` are loaded, or compiled, which takes longer, unless `quiet`."""
+    from afdcli.engines.loading import is_compiled
+
+    weights = [options.weights] if isinstance(options.weights, str) else options.weights
+    text = LOADING if all(is_compiled(options.model, one) for one in weights) else COMPILING
+    if quiet:
+        yield
+    elif err.is_terminal:
+        with busy(text):
+            yield
+    else:
+        said = threading.Timer(AT_ONCE, lambda: err.print(text, markup=False))
+        said.daemon = True
+        said.start()
+        try:
+            yield
+        finally:
+            said.cancel()
+
+
+def busy(text: str) -> AbstractContextManager[Status | None]:
     """Say on a terminal what is being waited for, as long as it is."""
     if not err.is_terminal:
         return nullcontext()

@@ -1,6 +1,7 @@
 """Every command takes an archive, shards or a table as it takes the folder of the same photos."""
 
-import json
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,11 @@ from packing import parquet, tar, zipped
 
 import afdcli
 from afdcli.commands.bench import bench
+from afdcli.commands.classify import Classification
 from afdcli.commands.explain import drift_statistics
 from afdcli.commands.train import Training
 from afdcli.errors import WrongUse
-from afdcli.options import IMAGENET_C, BenchOptions, ExplainOptions, ModelOptions, TrainOptions
+from afdcli.options import IMAGENET_C, BenchOptions, ClassifyOptions, ExplainOptions, ModelOptions, TrainOptions
 
 pytestmark = pytest.mark.slow
 BATCH = 4
@@ -65,16 +67,18 @@ def test_classify(packed, network, workers, tmp_path):
 
 
 def test_classify_goes_on_where_it_was(packed, network, tmp_path):
-    given = {**options(network), "weights": "none"}
+    model = ModelOptions(network[1], Path(network[3]), "cpu", BATCH)
     for number, one in enumerate(packed):
-        output = tmp_path / f"{number}.csv"
-        list(afdcli.classify(one, output=output, **given))
-        whole = output.read_bytes()
-        record = json.loads((tmp_path / f"{number}.csv.json").read_text())
-        (tmp_path / f"{number}.csv.json").write_text(json.dumps({**record, "complete": False}))
-        output.write_bytes(whole[: whole.index(b"\n", len(whole) // 2) + 1])
-        list(afdcli.classify(one, output=output, resume=True, **given))
-        assert output.read_bytes() == whole
+        whole, output = tmp_path / "whole.csv", tmp_path / f"{number}.csv"
+        asked = ClassifyOptions((one,), whole, weights="none", model=model, workers=0, overwrite=True)
+        list(Classification(asked).rows())
+        interrupted = Classification(replace(asked, output=output)).rows()
+        assert len(list(islice(interrupted, 5))) == 5
+        interrupted.close()
+        run = Classification(replace(asked, output=output, resume=True))
+        assert run.already == BATCH
+        list(run.rows())
+        assert output.read_bytes() == whole.read_bytes()
 
 
 def test_evaluate(packed, network):
