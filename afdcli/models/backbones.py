@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from afdcli.errors import BackboneUnavailable, WrongUse
+from afdcli.errors import BackboneUnavailable, BadCheckpoint, WrongUse
 from afdcli.methods.finite import check_finite
 from afdcli.models import taps
 from afdcli.models.from_timm import HUB_PREFIXES, HubModel, TimmModel
@@ -101,6 +101,8 @@ def load_backbone(
         except ValueError as error:
             raise WrongUse(f"--labels '{label_names}' does not fit {origin.name}: {error}.") from None
     wanted = origin.input(model)
+    if checkpoint is not None:
+        check_answers(model, wanted.preprocessing.size, checkpoint)
     return Backbone(
         name=origin.name,
         model=model,
@@ -112,6 +114,21 @@ def load_backbone(
         files=files,
         part=part,
     )
+
+
+def check_answers(model: nn.Module, size: int, source: Path) -> None:
+    """Check that `model`, with the weights of `source`, gives numbers: sums of finite ones need not be finite.
+
+    Raises:
+        BadCheckpoint: it does not, for noise of `size` x `size` pixels.
+    """
+    noise = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        if not model(noise).isfinite().all():
+            raise BadCheckpoint(
+                f"'{source}' is of a network that gives NaN or infinity for any photo: its weights are too large, or a "
+                "variance in it is negative. Get it again, or train it again with a lower learning rate."
+            )
 
 
 def untrained_backbone(name: str, wanted: Input | None = None) -> Backbone:
@@ -134,7 +151,7 @@ def untrained_backbone(name: str, wanted: Input | None = None) -> Backbone:
         model = origin.architecture.build(CLASSES)
     model.eval().requires_grad_(False)
     wanted = wanted or origin.input(model)
-    return Backbone(name, model, wanted.preprocessing, wanted.mean, wanted.std, Labels(()), fingerprint="")
+    return Backbone(origin.name, model, wanted.preprocessing, wanted.mean, wanted.std, Labels(()), fingerprint="")
 
 
 def origin_of(name: str) -> Origin:

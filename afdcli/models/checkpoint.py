@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
-from afdcli import atomic
 from afdcli.errors import BadCheckpoint
 from afdcli.formats.marks import PROGRAM_KEY
 from afdcli.methods import METHODS
@@ -24,8 +22,7 @@ from afdcli.methods.finite import check_finite
 from afdcli.methods.remedy import Remedy
 from afdcli.models.backbones import Backbone
 from afdcli.models.origin import Input
-from afdcli.models.state_dicts import fingerprint
-from afdcli.models.tensor_files import check_tensors, read_safetensors
+from afdcli.models.tensor_files import check_tensors, is_as_written, read_safetensors, write_tensors
 
 FORMAT = "afd-dedrift 1"
 
@@ -36,8 +33,6 @@ class ForeignCheckpoint(BadCheckpoint):
 
 CHANGED = "backbone."
 """What the names of the backbone's tensors begin with, in a file."""
-DIGEST = "sha256"
-"""The key, in the metadata, of the SHA-256 of all the rest of a file. Files of before there was one have none."""
 LARGEST, LONGEST = 1 << 16, 1 << 9
 """No number in a module's config is larger, and no list in it longer: what it takes to build one is known by then."""
 
@@ -83,19 +78,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, program: str = "afd trai
         metadata["input"] = json.dumps(checkpoint.input.to_json())
     changed = {CHANGED + name: value for name, value in checkpoint.changed.items()}
     tensors = {**checkpoint.module.state_dict(), **changed}
-    write_tensors(path, tensors, {**metadata, DIGEST: _digest(metadata, tensors)})
-
-
-def _digest(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
-    texts = json.dumps(sorted((key, text) for key, text in metadata.items() if key != DIGEST))
-    plain = {name: tensors[name].detach().cpu().reshape(-1).view(torch.uint8) for name in sorted(tensors)}
-    return fingerprint({texts: torch.zeros(0), **plain})
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write `tensors`, by name, and the texts of `metadata` to a safetensors file at `path`, all of it or nothing."""
-    with atomic.file(path) as fresh:
-        fresh.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
+    write_tensors(path, tensors, metadata)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -109,7 +92,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     metadata, tensors = read_safetensors(path)
     if metadata.get("format") != FORMAT:
         raise ForeignCheckpoint(f"'{path}' holds no module of afd. Whole backbones go to --backbone-checkpoint.")
-    digest = _digest(metadata, tensors) if DIGEST in metadata else None
+    as_written = is_as_written(tensors, metadata)
     try:
         changed = {name.removeprefix(CHANGED): tensors.pop(name) for name in list(tensors) if name.startswith(CHANGED)}
         module = _module(metadata["method"], metadata["config"], tensors)
@@ -120,7 +103,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise BadCheckpoint(f"'{path}' was changed or is damaged: {reason[:200]}") from None
     check_finite({**module.state_dict(), **{CHANGED + name: value for name, value in changed.items()}}, path)
-    if digest != metadata.get(DIGEST):
+    if not as_written:
         raise BadCheckpoint(f"'{path}' was changed or is damaged: its content is not what was written. Get it again.")
     return checkpoint
 

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from afdcli.errors import BadCheckpoint, WrongUse
 from afdcli.formats.exports import Graph
+from afdcli.methods.finite import check_finite
 from afdcli.methods.remedy import Outputs, Remedy
 from afdcli.methods.restore import Restorer, load_restorer
 from afdcli.models.backbones import Backbone, load_backbone
@@ -216,6 +217,7 @@ def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedCl
         classifier = _load(path, backbone)
         assert classifier.module is not None
         classifier.module = classifier.module.folded()
+        check_finite(classifier.module.state_dict(), path)  # products of finite weights may be infinite
         classifier.weights_sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     classifier.precision = options.precision
     classifier.files = backbone.files and (*backbone.files, *_candidates(weights, backbone.name))

@@ -45,7 +45,7 @@ class TimmModel:
             raise BackboneUnavailable(f"timm has no weights '{tag}' for {plain}. It has: {', '.join(tags) or 'none'}.")
         self.architecture = Architecture(name, _heads(timm.get_pretrained_cfg_value(name, "classifier")), self._build)
 
-    def _build(self, classes: int) -> nn.Module:
+    def _build(self, classes: int | None) -> nn.Module:
         model: nn.Module = timm.create_model(self.name, num_classes=classes)
         return model
 

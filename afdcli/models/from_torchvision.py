@@ -55,13 +55,20 @@ class TorchvisionModel:
         last: str = [name for name, count in rows.items() if count == len(self._weights.meta["categories"])][-1]
         return last
 
-    def _build(self, classes: int) -> nn.Module:
+    def _build(self, classes: int | None) -> nn.Module:
+        if classes is None:
+            return self._published()
         if self._own in _TRANSFORMING:
             raise UnsupportedBackbone(
                 f"{self.name} may change its input before it looks at it, which no file of weights tells. Give no "
                 "--backbone-checkpoint."
             )
         return torchvision.models.get_model(self._own, weights=None, num_classes=classes)  # type: ignore[no-any-return]
+
+    def _published(self) -> nn.Module:
+        """The network that torchvision's own weights are of, without them."""
+        other: dict[str, Any] = {"transform_input": True, "init_weights": False} if self._own in _TRANSFORMING else {}
+        return torchvision.models.get_model(self._own, weights=None, **other)  # type: ignore[no-any-return]
 
     def pretrained(self) -> Pretrained:
         """See `Origin`: those that torchvision calls its default."""
@@ -71,8 +78,7 @@ class TorchvisionModel:
             raise BackboneUnavailable(
                 f"The weights of {self.name} are not to be had. {error} Give a file with --backbone-checkpoint."
             ) from error
-        other: dict[str, Any] = {"transform_input": True, "init_weights": False} if self._own in _TRANSFORMING else {}
-        model: nn.Module = torchvision.models.get_model(self._own, weights=None, **other)
+        model = self._published()
         tensors = {_OLD_DENSENET.sub(r"\1\2", name): one for name, one in read(path).parts[""].items()}
         try:
             model.load_state_dict(tensors)
