@@ -23,6 +23,7 @@ from afdcli.methods.finite import not_finite
 from afdcli.models import taps
 from afdcli.models.backbones import Backbone, load_backbone, untrained_backbone
 from afdcli.models.places import Place
+from afdcli.models.sizes import sized
 from afdcli.options import ModelOptions, TrainOptions
 from afdcli.options.fields import settings_of
 from afdcli.photos import archives
@@ -58,8 +59,7 @@ class Training:
     """One run: go through `steps`, and the best module is in the output; beside it, a log with a row for each step."""
 
     def __init__(self, options: TrainOptions, backbone: Backbone | None = None) -> None:
-        """Find the photos, load the backbone, and build the module, or load what an interrupted run left. A `backbone`
-        that is given is used in place of that of `options`.
+        """Find the photos, load the backbone or take that given, and build the module, or what an interrupted run left.
 
         Raises:
             WrongUse: there are too few photos that can be read, or no such module to go on from.
@@ -90,7 +90,7 @@ class Training:
         if len(sources) < 2:
             raise WrongUse(f"Training needs at least two photos, and there are {len(sources)}.")
         own, paths = options.model, [source.path for source in sources]
-        self.backbone = backbone or load_backbone(own.backbone, own.backbone_checkpoint, own.ema)
+        self.backbone = backbone or sized(load_backbone(own.backbone, own.backbone_checkpoint, own.ema), own.size)
         learnt, self.held_out = hold_out(paths, options.read, self.backbone.preprocessing.short)
         self.mixture = mixture(options, learnt)
         """The photos that are trained on."""
@@ -221,7 +221,7 @@ def taps_of(options: ModelOptions) -> tuple[list[Place], dict[str, str]]:
     Raises:
         BackboneUnavailable, UnsupportedBackbone: there is no such backbone, or it is not supported.
     """
-    backbone = untrained_backbone(options.backbone)
+    backbone = sized(untrained_backbone(options.backbone), options.size)
     return taps.listed(backbone.survey), taps.names(backbone.model, backbone.survey)
 
 

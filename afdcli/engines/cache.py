@@ -73,7 +73,7 @@ def key(options: ModelOptions, weights: str, engine: str) -> str:
     files = [path and str(path.absolute()) for path in (options.backbone_checkpoint, options.label_names)]
     module = weights if weights in ("auto", "none") else str(Path(weights).absolute())
     here = str(Path(__file__).parents[1])  # Another copy of afd may come with other modules.
-    about = [CACHE_FORMAT, here, engine, options.backbone, *files, options.ema, module, versions]
+    about = [CACHE_FORMAT, here, engine, options.backbone, options.size, *files, options.ema, module, versions]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
 

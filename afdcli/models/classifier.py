@@ -23,6 +23,7 @@ from afdcli.models.checkpoint import Checkpoint, ForeignCheckpoint, check_backbo
 from afdcli.models.description import DRIFT, PIXELS, PROBABILITIES, QUALITY, Description
 from afdcli.models.passage import Passage
 from afdcli.models.places import logits_of
+from afdcli.models.sizes import sized
 from afdcli.models.visits import Arrival, Arrived, Recording, Visit
 from afdcli.options import ModelOptions
 
@@ -208,6 +209,7 @@ def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedCl
     """
     device = pick_device(options.device)
     backbone = load_backbone(options.backbone, options.backbone_checkpoint, options.ema, options.label_names)
+    backbone = sized(backbone, options.size)
     path = find_weights(weights, backbone)
     if path is None:
         classifier = DedriftedClassifier(backbone)

@@ -123,15 +123,17 @@ def _stem(model: nn.Module, survey: Survey) -> Place | None:
     for name in STEMS:
         if place := survey.get(name):
             return place
-    places = [place for place in listed(survey) if not _passes(model.get_submodule(place.name))]
     first, stage = _first_block(model, survey), _stage(model, survey, REDUCTIONS["stage1"])
-    before = [
-        place
-        for place in places
-        if (first is None or place.ended < first) and (stage is None or place.node < stage.node)
-    ]
-    if before and (first is not None or stage is not None):
-        return before[-1]
+    places = listed(survey)
+    if first is not None or stage is not None:
+        before = [
+            place
+            for place in places
+            if (first is None or place.ended < first) and (stage is None or place.node < stage.node)
+        ]
+        own = [place for place in before if not _passes(model.get_submodule(place.name))]
+        if own or before:
+            return (own or before)[-1]
     return places[0] if places else None
 
 

@@ -208,6 +208,12 @@ class ModelOptions(Options, panel=MODEL):
             " made for it. What is stored stays in float32."
         ),
     ] = "float32"
+    size: Annotated[
+        int,
+        AtLeast(0),
+        Shown("what it was trained with"),
+        Doc("The side, in pixels, of the square images that the classifier is fed with, where it takes others."),
+    ] = 0
     ema: Ema = "auto"
     label_names: Annotated[
         Path | None,

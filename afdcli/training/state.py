@@ -28,7 +28,7 @@ BEFORE: dict[str, Any] = {
     "pixel_weight": 1.0,
     "quality_weight": 1.0,
 }
-MODEL_BEFORE: dict[str, Any] = {"ema": "auto", "label_names": None}
+MODEL_BEFORE: dict[str, Any] = {"size": 0, "ema": "auto", "label_names": None}
 """What runs did that were begun before there were these options, and of those of the classifier. A new one that decides
 what comes out belongs here."""
 
