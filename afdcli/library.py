@@ -130,6 +130,12 @@ def evaluate(
     asked = build(EvaluateOptions, given)
     if asked.outcomes:
         return list(map(dict, from_outcomes(asked, writes=output is not None)))
+    if asked.lose is not None:
+        from afdcli.commands.lose import Search
+
+        search = Search(asked, writes=output is not None)
+        list(search.photos())
+        return list(map(dict, search.rows() if output is None else search.write()))
     run = Evaluation(asked, writes=output is not None)
     failed = [f"{photo.case.source.name}: {photo.error}" for photo in run.photos() if photo.error]
     rows = run.rows() if output is None else run.write()

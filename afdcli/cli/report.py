@@ -19,7 +19,7 @@ from rich.text import Text
 from afdcli.cli.ending import REFUSED, UNEXPECTED, unexpected
 from afdcli.errors import AfdError, OutputRefused
 from afdcli.formats.rows import Row
-from afdcli.options import ClassifyOptions, DegradeOptions
+from afdcli.options import ClassifyOptions, DegradeOptions, EvaluateOptions
 from afdcli.photos.sources import Sources
 from afdcli.results.naming import visible
 
@@ -188,16 +188,23 @@ def show_fused(fused: Fused) -> None:
     )
 
 
-def show_rates(rates: Iterable[Rate]) -> None:
-    """Print what `afd bench` measured, and meanwhile say on a terminal what it is at."""
-    rows = []
+def show_rates(rates: Iterable[Rate]) -> list[Rate]:
+    """Print what `afd bench` measured, and meanwhile say on a terminal what it is at. The `rates`, all of them."""
+    rows, measured = [], []
     with busy("Measuring ...") as status:
         for rate in rates:
+            measured.append(rate)
             speed = rate.photos_per_second
             rows.append((rate.part, rate.engine, rate.weights, f"{speed:.1f}", f"{1000 / speed:.1f}"))
             if status is not None:
                 status.update(f"Measuring ... {rate.part} {speed:.1f} photos a second")
     table(("part", "engine", "weights", "photos a second", "ms a photo"), rows, left=3)
+    return measured
+
+
+def show_limit(sentence: str) -> None:
+    """Say what `afd bench` found to be the slowest."""
+    out.print(sentence, markup=False)
 
 
 def show_exported(exported: Exported) -> None:
@@ -233,6 +240,33 @@ def show_accuracies(rows: Sequence[Row], output: Path | None, about: Description
     where = "" if output is None else f" Rows are in {shown(str(output))}."
     taken = f" The backbone is {shown(_backbone(about))}." if about is not None and about.backbone_part else ""
     out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}.{where}{taken}{unlabelled}", markup=False)
+
+
+def show_smallest(rows: Sequence[Row], options: EvaluateOptions, command: str) -> None:
+    """Print the smallest files that `afd evaluate --lose` found, where none is, and the command that makes them."""
+    cells = []
+    for row in rows:
+        cell = [row["weights"], row["codec"], row["quality"]]
+        cell += [None if row[name] is None else f"{row[name]:.1f}" for name in ("kilobytes", "saved", "saved_jpeg90")]
+        cells.append([*cell, f"{row['loss']:.2f}", f"{row['loss_low']:.2f} - {row['loss_high']:.2f}", row["images"]])
+    heads = ["weights", "codec", "quality", "kilobytes", "saved %", "against JPEG 90 %"]
+    table([*heads, "loss", "95 % interval", "photos"], cells, left=2)
+    measure = "top-1" if rows[0]["measure"] == "top1" else "agreement"
+    sure = "with a probability of 95 %" if options.sure == "yes" else "on these photos"
+    out.print(f"\nEach loses less than {options.lose:g} points of {measure}, {sure}.", markup=False)
+    for row in rows:
+        if row["quality"] is not None:
+            continue
+        needed = row["photos_needed"]
+        why = (
+            "its best quality loses more"
+            if needed is None
+            else f"{row['images']:,} photos cannot tell; {needed:,} like these would"
+        )
+        out.print(f"{row['codec']}, {shown(row['weights'])}: no quality is known to: {why}.", markup=False)
+    if command:
+        out.print(f"The copies are made by: {command}", markup=False, soft_wrap=True)
+    out.print(f"Rows are in {shown(str(options.output))}.", markup=False)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from itertools import islice
 import torch
 
 from afdcli.errors import OutputRefused, TrainingStopped, WrongUse
+from afdcli.machines.locks import Lock
 from afdcli.methods.finite import not_finite
 from afdcli.models import taps
 from afdcli.models.backbones import Backbone, load_backbone, untrained_backbone
@@ -58,10 +59,10 @@ class Training:
 
         Raises:
             WrongUse: there are too few photos that can be read, or no such module to go on from.
-            BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone` and `models.taps`.
-            OutputRefused: an output cannot be written or replaced, or is that of an interrupted run.
-            BadCheckpoint: there is nothing to resume, or it was begun with other options; or the module to go on from
-                is for another backbone.
+            BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone`, `models.taps`.
+            OutputRefused: an output cannot be written or replaced, or is that of an interrupted run, or of one that is
+                still going on.
+            BadCheckpoint: there is nothing to resume, it had other options, or the module is for another backbone.
         """
         self._options = options
         self._peers = Peers()
@@ -69,6 +70,7 @@ class Training:
         """Whether this process writes the files, see `Peers`."""
         self.log_path, self.curves_path = (options.output.with_suffix(ending) for ending in (".csv", ".png"))
         if self.leads:
+            self._lock = Lock(options.output)  # as long as this object is there
             check_may_write(
                 [*kept_files(options.output), *files_of(self.log_path), self.curves_path],
                 PROGRAM,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_doc import Doc
 
@@ -130,6 +130,24 @@ class ReadOptions(Options, panel=READING):
         AtLeast(1),
         Doc("Refuse, unread, images that have more pixels than this: a small file can claim to be huge."),
     ] = MAX_PIXELS
+    truncated: Annotated[
+        str,
+        OneOf("refuse", "read"),
+        Doc(
+            "Whether to refuse a JPEG of whose picture a part is lost, at its end or in its middle, or to read what is"
+            " there, the rest being grey; the rows then say of each photo whether it is complete."
+        ),
+    ] = "refuse"
+
+    def deciding(self) -> dict[str, Any]:
+        """The values by name, as a result's record has them: they decide its rows, and so whether it can be resumed.
+
+        What is newer than the first records is among them only where it is not as it was then.
+        """
+        values = asdict(self)
+        if self.truncated == "refuse":
+            del values["truncated"]
+        return values
 
 
 @dataclass(frozen=True)
