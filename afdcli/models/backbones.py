@@ -14,7 +14,7 @@ from afdcli.methods.finite import check_finite
 from afdcli.models import taps
 from afdcli.models.from_timm import HUB_PREFIXES, HubModel, TimmModel
 from afdcli.models.from_torchvision import TORCHVISION, TorchvisionModel
-from afdcli.models.origin import Origin
+from afdcli.models.origin import Input, Origin
 from afdcli.models.places import Survey, survey
 from afdcli.models.state_dicts import fingerprint, model_from_file
 from afdcli.photos.label_files import fitting, read_labels
@@ -47,6 +47,11 @@ class Backbone:
     """The files that weights and labels were read from; empty where these are not known."""
     part: str = ""
     """Where in a checkpoint the weights were, see `Filled`."""
+
+    @property
+    def input(self) -> Input:
+        """What `model` is fed with."""
+        return Input(self.preprocessing, self.mean, self.std)
 
     @cached_property
     def survey(self) -> Survey:
@@ -124,8 +129,10 @@ def check_answers(model: nn.Module, size: int, source: Path) -> None:
             )
 
 
-def untrained_backbone(name: str) -> Backbone:
+def untrained_backbone(name: str, wanted: Input | None = None) -> Backbone:
     """The network `name` with random weights: in seconds, whatever its size. A large one has none, but shapes only.
+
+    It is fed with what is `wanted`, or else with what is published.
 
     Raises:
         BackboneUnavailable: there is no such model.
@@ -141,7 +148,7 @@ def untrained_backbone(name: str) -> Backbone:
     if sum(parameter.numel() for parameter in model.parameters()) < LARGE:
         model = build(None)
     model.eval().requires_grad_(False)
-    wanted = origin.input(model)
+    wanted = wanted or origin.input(model)
     return Backbone(origin.name, model, wanted.preprocessing, wanted.mean, wanted.std, Labels(()), fingerprint="")
 
 

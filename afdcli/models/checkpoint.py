@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -20,6 +21,7 @@ from afdcli.methods import METHODS
 from afdcli.methods.finite import check_finite
 from afdcli.methods.remedy import Remedy
 from afdcli.models.backbones import Backbone
+from afdcli.models.origin import Input
 from afdcli.models.tensor_files import check_tensors, is_as_written, read_safetensors, write_tensors
 
 FORMAT = "afd-dedrift 1"
@@ -49,6 +51,16 @@ class Checkpoint:
     """The SHA-256 of the backbone's weights, see `Backbone.fingerprint`."""
     changed: Mapping[str, Tensor] = field(default_factory=dict)
     """The backbone's tensors that were trained as well, by their names in it."""
+    input: Input | None = None
+    """What the backbone is fed with; None in files of before this was written down."""
+
+    def trained(self, backbone: Backbone) -> Backbone:
+        """`backbone` with what was trained of it as well: a copy, if there is anything."""
+        if not self.changed:
+            return backbone
+        model = deepcopy(backbone.model)
+        model.load_state_dict(self.changed, strict=False)
+        return replace(backbone, model=model)
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path, program: str = "afd train") -> None:
@@ -62,6 +74,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, program: str = "afd trai
         "backbone": checkpoint.backbone,
         "fingerprint": checkpoint.fingerprint,
     }
+    if checkpoint.input is not None:
+        metadata["input"] = json.dumps(checkpoint.input.to_json())
     changed = {CHANGED + name: value for name, value in checkpoint.changed.items()}
     tensors = {**checkpoint.module.state_dict(), **changed}
     write_tensors(path, tensors, metadata)
@@ -82,7 +96,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         changed = {name.removeprefix(CHANGED): tensors.pop(name) for name in list(tensors) if name.startswith(CHANGED)}
         module = _module(metadata["method"], metadata["config"], tensors)
-        checkpoint = Checkpoint(module.eval(), metadata["tap"], metadata["backbone"], metadata["fingerprint"], changed)
+        wanted = Input.from_json(json.loads(metadata["input"])) if "input" in metadata else None
+        where = metadata["tap"], metadata["backbone"], metadata["fingerprint"]
+        checkpoint = Checkpoint(module.eval(), *where, changed, wanted)
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise BadCheckpoint(f"'{path}' was changed or is damaged: {reason[:200]}") from None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -233,11 +232,7 @@ def with_module(checkpoint: Checkpoint, backbone: Backbone, path: Path) -> Dedri
     tap = backbone.tap(checkpoint.tap)
     if not checkpoint.module.fits(tap.place.channels, tap.widths):
         raise BadCheckpoint(f"'{path}' is for a place of another shape than '{tap.place.name}'. Train it anew.")
-    if checkpoint.changed:
-        model = deepcopy(backbone.model)
-        model.load_state_dict(checkpoint.changed, strict=False)
-        backbone = replace(backbone, model=model)
-    return DedriftedClassifier(backbone, checkpoint.module, checkpoint.tap)
+    return DedriftedClassifier(checkpoint.trained(backbone), checkpoint.module, checkpoint.tap)
 
 
 def _load(path: Path, backbone: Backbone) -> DedriftedClassifier:

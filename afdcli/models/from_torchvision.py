@@ -88,13 +88,7 @@ class TorchvisionModel:
 
     def input(self, model: nn.Module) -> Input:
         """See `Origin`: what torchvision's own weights are evaluated with."""
-        wanted = self._weights.transforms()
-        (size,), (short,) = wanted.crop_size, wanted.resize_size
-        share = size / short
-        if math.floor(size / share) < short:  # rounding
-            share = math.nextafter(share, 0)
-        resampling = getattr(Image.Resampling, wanted.interpolation.name)
-        return Input(Preprocessing(size, share, resampling), tuple(wanted.mean), tuple(wanted.std))
+        return preset_input(self._weights.transforms())
 
     def labels(self, model: nn.Module) -> Labels:
         """See `Origin`: those of torchvision's own weights, if they are as many as the classes; else indices."""
@@ -103,6 +97,22 @@ class TorchvisionModel:
         if classes != len(names):
             return Labels(tuple(map(str, range(classes))))
         return Labels(tuple(names), tuple(map(ImageNetInfo("imagenet-1k").index_to_label_name, range(classes))))
+
+
+def preset_input(preset: Any) -> Input:
+    """What torchvision's `preset` of transforms, an `ImageClassification`, feeds a network with.
+
+    Raises:
+        UnsupportedBackbone: its crops are not square.
+    """
+    if len({*preset.crop_size}) > 1 or len(preset.resize_size) > 1:
+        raise UnsupportedBackbone("torchvision's transforms resize or crop to what is not square: not supported yet.")
+    size, short = preset.crop_size[0], preset.resize_size[0]
+    share = size / short
+    if math.floor(size / share) < short:  # rounding
+        share = math.nextafter(share, 0)
+    resampling = getattr(Image.Resampling, preset.interpolation.name)
+    return Input(Preprocessing(size, share, resampling), tuple(preset.mean), tuple(preset.std))
 
 
 def _is_linear(module: nn.Module) -> bool:

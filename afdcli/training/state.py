@@ -83,6 +83,7 @@ def load_state(path: Path, settings: Mapping[str, Any]) -> State:
         rate = float(before["learning_rate"])
     except (BadCheckpoint, KeyError, TypeError, ValueError, RecursionError):
         raise BadCheckpoint(f"There is no '{path}' that could be gone on with. Start without --resume.") from None
+    check_finite(tensors, path)
     if not is_as_written(tensors, metadata):
         raise BadCheckpoint(f"'{path}' was changed or is damaged. Put back a copy, or start without --resume.")
     now = json.loads(json.dumps(settings, default=str))
@@ -93,7 +94,6 @@ def load_state(path: Path, settings: Mapping[str, Any]) -> State:
             f"'{path}' was begun with other options. Use those, or start without --resume. Only --learning-rate may be "
             "lower now."
         )
-    check_finite(tensors, path)
     return State(tensors, done, best, now, metadata.get("log", ""))
 
 
