@@ -43,7 +43,7 @@ class Search:
         """
         assert options.lose is not None
         if writes:
-            inputs = (*options.weights, options.model.backbone_checkpoint)
+            inputs = (*options.weights, *options.model.files)
             check_may_write(files_of(options.output), PROGRAM, overwrite=options.overwrite, inputs=inputs)
         self._options, self._share = options, options.lose / 100
         for name in options.searched:

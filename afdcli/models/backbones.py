@@ -23,8 +23,6 @@ from afdcli.photos.preprocessing import Preprocessing
 
 LARGE = 40_000_000
 """Weights, from which on making them up takes long."""
-CLASSES = 1000
-"""Of a network that is only looked at."""
 
 
 @dataclass(frozen=True)
@@ -141,14 +139,14 @@ def untrained_backbone(name: str, wanted: Input | None = None) -> Backbone:
         UnsupportedBackbone: its preprocessing is not known here.
     """
     origin = origin_of(name)
+    build = origin.architecture.build
     try:
         with torch.device("meta"):
-            model = origin.architecture.build(CLASSES)
-        is_large = sum(parameter.numel() for parameter in model.parameters()) > LARGE
-    except Exception:  # torchvision's RegNets reckon with numbers that the meta device has not
-        is_large = False
-    if not is_large:
-        model = origin.architecture.build(CLASSES)
+            model = build(None)
+    except NotImplementedError:  # it reckons with tensors while it is built
+        model = build(None)
+    if sum(parameter.numel() for parameter in model.parameters()) < LARGE:
+        model = build(None)
     model.eval().requires_grad_(False)
     wanted = wanted or origin.input(model)
     return Backbone(origin.name, model, wanted.preprocessing, wanted.mean, wanted.std, Labels(()), fingerprint="")

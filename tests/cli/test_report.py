@@ -3,6 +3,8 @@
 import time
 from types import SimpleNamespace
 
+import pytest
+
 from afdcli.cli import report
 from afdcli.errors import WrongUse
 from afdcli.options import ClassifyOptions
@@ -35,8 +37,19 @@ def test_a_table_has_a_cell_for_everything(capsys):
     assert lines[2:] == [["jpeg", "10"], [r"cl[b]ean\n"]]
 
 
-def a_classifier(method):
-    return SimpleNamespace(engine="openvino", about=SimpleNamespace(backbone="some_backbone", method=method))
+def a_classifier(method, part=""):
+    about = SimpleNamespace(backbone="some_backbone", method=method, backbone_part=part, backbone_ema="ema" in part)
+    return SimpleNamespace(engine="openvino", about=about)
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [("", "some_backbone, no"), ("model_ema", "EMA weights (model_ema),"), ("model", "no EMA weights")],
+)
+def test_a_summary_says_which_weights_of_a_file_were_taken(part, words, capsys):
+    summary = report.ClassifySummary(ClassifyOptions(("photos",)), 0)
+    summary.show(a_classifier("none", part), 1.0, Anew(frozenset(), 0, 0, 0))
+    assert words in capsys.readouterr().out
 
 
 def test_a_summary_says_what_was_classified_and_what_was_done_anew(capsys):
