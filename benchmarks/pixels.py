@@ -4,8 +4,8 @@
 
 The pictures are those of the tests, `tests/photos/ways.py`: each format, depth, kind of colour and orientation, put
 together by hand or by an encoder, with the array that it was made of. Where another decoder's command is installed, it
-reads the whole files as well (Debian: libheif-examples, libtiff-tools, libjxl-tools, libavif-bin, webp, libopenjp2-tools,
-libjpeg-turbo-progs, netpbm). A minute of one core. The exit code is 1 if any pixel is wrong.
+reads the whole files as well (Debian: libheif-examples, libtiff-tools, libjxl-tools, libavif-bin, webp,
+libopenjp2-tools, libjpeg-turbo-progs, netpbm). A minute of one core. The exit code is 1 if any pixel is wrong.
 """
 
 import argparse
@@ -47,6 +47,12 @@ LEFT_TO_THE_ARRAY = ("alpha", "band", "transparent", "palette of bytes", "other 
 """Kinds for which these commands lay over nothing, or mean something else."""
 NEAR = 3
 """Levels that decoders of lossy formats may differ by."""
+
+MEANING = """What is `right` is, to one level of 255, the array that the file was made of; where it is lossy, its mean
+error is 6 at most. Cut off, a file is `truncated` (refused), or `right`: all pixels are there, and what is missing is
+something else. What is `refused` whole cannot be told, or is not supported. The array alone says what is right: other
+decoders lack some kinds, and a few of their pixels are others.
+"""
 
 
 def pixels(data: bytes) -> np.ndarray | str:
@@ -97,7 +103,11 @@ def by_another(way: Way, folder: Path) -> str:
         out.write_bytes(run.stdout)
     if run.returncode != 0 or not out.exists() or out.stat().st_size == 0:
         return f"{program} refuses it"
-    found, image = pixels(way.data), Image.open(out)
+    found = pixels(way.data)
+    try:
+        image = Image.open(out)
+    except OSError:  # It began a file, and gave up.
+        return f"{program} refuses it"
     levels = np.asarray(image).astype(int)
     other = np.dstack([(levels + 128) // 257] * 3) if image.mode.startswith("I") else np.asarray(image.convert("RGB"))
     if isinstance(found, str):
@@ -141,16 +151,9 @@ def main() -> int:
     lines = table(all_ways())
     wrong = sum("**" in line for line in lines)
     readers = [f"Pillow {__version__}", *sorted({version for version in codecs.versions().values() if version})]
-    text = "\n".join([
-        "# Pixels: every kind of photo, whole and cut off", "",
-        f"Made by `python benchmarks/pixels.py`: {len(lines) - 2} kinds, {wrong} of them with a pixel that is wrong.",
-        f"Python {platform.python_version()}, {', '.join(readers)}.", "",
-        "What is `right` is, to one level of 255, the array that the file was made of; where it is lossy, its mean error is",
-        "6 at most. Cut off, a file is `truncated` (refused), or `right`: all pixels are there, and what is missing is",
-        "something else. What is `refused` whole cannot be told, or is not supported. The array alone says what is right:",
-        "other decoders lack some kinds, `tiff2rgba` skips wrongly in greys of 16 bits where a tile is not filled, and",
-        "`bmptopnm` passes over the masks behind a header of 40 bytes.", "",
-        *lines, ""])  # fmt: skip
+    made = f"Made by `python benchmarks/pixels.py`: {len(lines) - 2} kinds, {wrong} of them with a pixel that is wrong."
+    made += f" Python {platform.python_version()}, {', '.join(readers)}."
+    text = "\n".join(["# Pixels: every kind of photo, whole and cut off", "", made, "", MEANING, *lines, ""])
     print(text) if arguments.output is None else arguments.output.write_text(text, encoding="utf-8")
     return int(wrong > 0)
 

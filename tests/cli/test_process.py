@@ -29,7 +29,7 @@ def ends(monkeypatch, capfd, tmp_path):
         monkeypatch.setattr(sys, "argv", ["afd", *arguments])
         capfd.readouterr()
         with warnings.catch_warnings():
-            code = process.run(function)
+            code = process.run(lambda **_: function())
         return code, *capfd.readouterr()
 
     yield run
