@@ -51,7 +51,8 @@ NEAR = 3
 MEANING = """What is `right` is, to one level of 255, the array that the file was made of; where it is lossy, its mean
 error is 6 at most. Cut off, a file is `truncated` (refused), or `right`: all pixels are there, and what is missing is
 something else. What is `refused` whole cannot be told, or is not supported. The array alone says what is right: other
-decoders lack some kinds, and a few of their pixels are others.
+decoders lack some kinds; `tiff2rgba` has other pixels in tiles of 16-bit greys that the picture does not fill, and
+`bmptopnm` where the masks stand behind a header of 40 bytes, not in a longer one.
 """
 
 
