@@ -316,10 +316,8 @@ def _unpacked(lines: np.ndarray, layout: Layout) -> np.ndarray:
     if bits % 8:
         first = np.arange(count) * bits  # the bit that each begins with, of some bytes that hold it whole
         size = (bits + 14) // 8
-        padded, samples = (
-            np.pad(lines, ((0, 0), (0, size))),
-            np.zeros((rows, count), np.uint32 if size < 5 else np.uint64),
-        )
+        padded = np.pad(lines, ((0, 0), (0, size)))
+        samples: np.ndarray = np.zeros((rows, count), np.uint32 if size < 5 else np.uint64)
         for byte in range(size):
             samples = samples << 8 | padded[:, first // 8 + byte]
         samples = samples >> (8 * size - bits - first % 8).astype(samples.dtype) & (1 << bits) - 1
@@ -340,5 +338,5 @@ def unsupported_compression(data: bytes) -> str | None:
         number = Tags(data).number(259, RAW)
     except Cut:
         return None
-    name = COMPRESSIONS.get(number) if number not in (2, 3, 4, 7) else None  # These four are.
-    return f"a TIFF with {name} in it, which is not supported, or damaged" if name else None
+    name = COMPRESSIONS.get(number) if number not in (2, 3, 4, 7, *UNPACKED) else None  # Those are.
+    return f"a TIFF with {name} in it, which is not supported" if name else None
