@@ -98,7 +98,8 @@ def opened(data: bytes, most: int) -> Opened:
     if layout.compression not in (RAW, OLD_JPEG) and any(place + size > len(data) for place, size in tags.extents()):
         raise UnreadableImage("damaged image: the file is truncated")
     if _pillow_reads(layout, tags):
-        with _libtiff_for_all(layout.photometric == YCBCR):
+        full = 3 * layout.size[0] * layout.size[1]
+        with _libtiff_for_all(layout.photometric == YCBCR and sum(layout.lengths) < full):
             return Opened(Image.open(io.BytesIO(data), formats=("TIFF",)))
     _check_supported(layout, tags)
     check_pixels(layout.size, most)
