@@ -48,6 +48,13 @@ LEFT_TO_THE_ARRAY = ("alpha", "band", "transparent", "palette of bytes", "other 
 NEAR = 3
 """Levels that decoders of lossy formats may differ by."""
 
+MEANING = """What is `right` is, to one level of 255, the array that the file was made of; where it is lossy, its mean
+error is 6 at most. Cut off, a file is `truncated` (refused), or `right`: all pixels are there, and what is missing is
+something else. What is `refused` whole cannot be told, or is not supported. The array alone says what is right: other
+decoders lack some kinds; `tiff2rgba` has other pixels in tiles of 16-bit greys that the picture does not fill, and
+`bmptopnm` where the masks stand behind a header of 40 bytes, not in a longer one.
+"""
+
 
 def pixels(data: bytes) -> np.ndarray | str:
     """(H, W, 3) as afd reads them, or why it does not."""
@@ -97,7 +104,11 @@ def by_another(way: Way, folder: Path) -> str:
         out.write_bytes(run.stdout)
     if run.returncode != 0 or not out.exists() or out.stat().st_size == 0:
         return f"{program} refuses it"
-    found, image = pixels(way.data), Image.open(out)
+    found = pixels(way.data)
+    try:
+        image = Image.open(out)
+    except OSError:  # It began a file, and gave up.
+        return f"{program} refuses it"
     levels = np.asarray(image).astype(int)
     other = np.dstack([(levels + 128) // 257] * 3) if image.mode.startswith("I") else np.asarray(image.convert("RGB"))
     if isinstance(found, str):
@@ -141,17 +152,9 @@ def main() -> int:
     lines = table(all_ways())
     wrong = sum("**" in line for line in lines)
     readers = [f"Pillow {__version__}", *sorted({version for version in codecs.versions().values() if version})]
-    text = "\n".join([
-        "# Pixels: every kind of photo, whole and cut off", "",
-        f"Made by `python benchmarks/pixels.py`: {len(lines) - 2} kinds, {wrong} of them with a pixel that is wrong.",
-        f"Python {platform.python_version()}, {', '.join(readers)}.", "",
-        "What is `right` is, to one level of 255, the array that the file was made of; where it is lossy, its",
-        "mean error is 6 at most. Cut off, a file is `truncated` (refused), or `right`: all pixels are there, and",
-        "what is missing is something else. What is `refused` whole cannot be told, or is not supported. The",
-        "array alone says what is right: other decoders lack some kinds, `tiff2rgba` skips wrongly in greys of 16",
-        "bits where a tile is not filled, and `bmptopnm` passes over the masks behind a header of 40 bytes.",
-        "",
-        *lines, ""])  # fmt: skip
+    made = f"Made by `python benchmarks/pixels.py`: {len(lines) - 2} kinds, {wrong} of them with a pixel that is wrong."
+    made += f" Python {platform.python_version()}, {', '.join(readers)}."
+    text = "\n".join(["# Pixels: every kind of photo, whole and cut off", "", made, "", MEANING, *lines, ""])
     print(text) if arguments.output is None else arguments.output.write_text(text, encoding="utf-8")
     return int(wrong > 0)
 

@@ -92,20 +92,23 @@ KNOWN = {
     rb"BM": "a BMP",
     rb"II[*+]\x00|MM\x00[*+]": "a TIFF",
     rb"P[1-6]\s": "a PPM",
-    rb"P7\n": "a PAM",
-    rb"P[Ff]\n": "a PFM",
     rb"RIFF....WEBP": "a WebP",
     rb"....ftypavi[fs]": "an AVIF",
     rb"....ftyp(hei[cmsx]|hev[cx]|mif1|msf1)": "a HEIC",
-    rb"....ftyp": "a video, or another file of boxes",
     rb"....JXL |\xff\x0a": "a JPEG XL",
     rb"....jP  |\xff\x4f\xff\x51": "a JPEG 2000",
+}
+"""What files of the formats that are read begin with."""
+NOT_READ = {
+    rb"P7\n": "a PAM",
+    rb"P[Ff]\n": "a PFM",
+    rb"....ftyp": "a video",
     rb"II\xbc\x01": "a JPEG XR",
     rb"8BPS": "a Photoshop document",
     rb"%PDF": "a PDF",
     rb"v/1\x01": "an OpenEXR",
 }
-"""What files begin with, and what they are then."""
+"""What other files begin with, and what they are."""
 
 
 def unidentified(data: bytes) -> str:
@@ -116,12 +119,16 @@ def unidentified(data: bytes) -> str:
         return "damaged image: the file is truncated"
     if kind := jpeg.unsupported(data):
         return kind
-    name = next((name for begin, name in KNOWN.items() if re.match(begin, data, re.DOTALL)), None)
-    if name is None:
-        return "not an image, or of a format that is not supported"
-    if name == "an AVIF" and (reason := heif.too_large(data)):
-        return reason
-    return f"{name} of a kind that is not supported, or damaged"
+    if name := _named(KNOWN, data):
+        too_large = heif.too_large(data) if name == "an AVIF" else None
+        return too_large or f"{name} of a kind that is not supported, or damaged"
+    if name := _named(NOT_READ, data):
+        return f"{name}, which is not supported"
+    return "not an image, or of a format that is not supported"
+
+
+def _named(kinds: dict[bytes, str], data: bytes) -> str | None:
+    return next((name for begin, name in kinds.items() if re.match(begin, data, re.DOTALL)), None)
 
 
 def undecoded(data: bytes) -> str | None:

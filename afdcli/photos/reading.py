@@ -172,10 +172,9 @@ def _decode(found: Opened, options: ReadOptions, data: bytes | None = None, leas
     check_pixels(image.size, options.max_pixels)
     stored = image.getexif().get(ORIENTATION) if image.format == "TIFF" else None
     whole = image.size
-    is_jpeg = image.format in jpeg.FORMATS
-    # Of other formats a draft would be a thumbnail.
+    is_jpeg = image.format in jpeg.FORMATS  # Others would give a thumbnail.
     reduced = is_jpeg and least is not None and image.draft(None, (2 * least, 2 * least)) is not None
-    if data is not None and is_jpeg:
+    if is_jpeg and data is not None:
         loaded = jpeg.load(image, data, reduced=reduced, refuse=options.truncated == "refuse")
     else:
         image.load()

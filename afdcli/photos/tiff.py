@@ -7,6 +7,7 @@ Pillow's libtiff still decompresses. What cannot be told, or is not supported, i
 
 from __future__ import annotations
 
+import functools
 import io
 import threading
 from collections.abc import Iterator
@@ -97,7 +98,8 @@ def opened(data: bytes, most: int) -> Opened:
     if layout.compression not in (RAW, OLD_JPEG) and any(place + size > len(data) for place, size in tags.extents()):
         raise UnreadableImage("damaged image: the file is truncated")
     if _pillow_reads(layout, tags):
-        with _libtiff_for_all(layout.photometric == YCBCR):
+        full = 3 * layout.size[0] * layout.size[1]
+        with _libtiff_for_all(layout.photometric == YCBCR and sum(layout.lengths) < full):
             return Opened(Image.open(io.BytesIO(data), formats=("TIFF",)))
     _check_supported(layout, tags)
     check_pixels(layout.size, most)
@@ -222,8 +224,18 @@ def _image(data: bytes, layout: Layout, palette: tuple[int, ...]) -> Image.Image
 
 
 def _in_8_bits(samples: np.ndarray, bits: int) -> np.ndarray:
+    return samples if bits == 8 else _levels(bits)[samples] if bits <= 16 else _scaled(samples, bits)
+
+
+@functools.cache
+def _levels(bits: int) -> np.ndarray:
+    """The 8-bit level of each sample of so many bits."""
+    return _scaled(np.arange(1 << bits), bits)
+
+
+def _scaled(samples: np.ndarray, bits: int) -> np.ndarray:
     white = (1 << bits) - 1
-    return samples if bits == 8 else ((samples.astype(np.uint64) * 255 + white // 2) // white).astype(np.uint8)
+    return ((samples.astype(np.uint64) * 255 + white // 2) // white).astype(np.uint8)
 
 
 def _coloured(bands: list[np.ndarray], layout: Layout, palette: tuple[int, ...], alpha: int | None) -> Image.Image:
@@ -256,7 +268,8 @@ def _samples(data: bytes, layout: Layout) -> Iterator[tuple[int, int, int, np.nd
     """Strips or tiles: their first band, left and top, and their samples, (rows, columns, bands)."""
     (width, height), (across, down) = layout.size, layout.chunk
     columns, rows = -(-width // across), -(-height // down)
-    group = max(1, GROUP // (layout.row * down)) if columns == 1 else 1  # Strips are unpacked some at a time.
+    some = max(1, GROUP // layout.row)
+    group = max(1, some // down) if columns == 1 else 1  # Strips are decompressed some at a time.
     if len(layout.places) < columns * rows * (layout.bands if layout.planes else 1):
         raise UnreadableImage("damaged image: it has fewer strips or tiles than its size asks for")
     for band in range(layout.bands if layout.planes else 1):
@@ -266,7 +279,8 @@ def _samples(data: bytes, layout: Layout) -> Iterator[tuple[int, int, int, np.nd
                 numbers = range(first, first + min(group, rows - row))
                 wanted = min(down * len(numbers), height - row * down) if across == width else down
                 lines = _lines(data, layout, numbers, wanted)
-                yield band, column * across, row * down, _unpacked(lines, layout)
+                for part in range(0, len(lines), some):  # Unpacked, they may take ten times as much memory.
+                    yield band, column * across, row * down + part, _unpacked(lines[part : part + some], layout)
 
 
 def _lines(data: bytes, layout: Layout, numbers: range, rows: int) -> np.ndarray:
@@ -301,11 +315,13 @@ def _unpacked(lines: np.ndarray, layout: Layout) -> np.ndarray:
     """Bytes as whole numbers, (rows, columns, bands that lie together), with what a predictor did undone."""
     rows, count, bits = len(lines), layout.chunk[0] * layout.together, layout.bits
     if bits % 8:
-        each = np.unpackbits(lines, axis=1)[:, : count * bits].reshape(rows, count, bits)
-        size = 8 if bits < 8 else 16 if bits < 16 else 32
-        wide = np.zeros((rows, count, size), np.uint8)
-        wide[..., size - bits :] = each
-        samples = np.packbits(wide, axis=2).view(f">u{size // 8}")[..., 0]
+        first = np.arange(count) * bits  # the bit that each begins with, of some bytes that hold it whole
+        size = (bits + 14) // 8
+        padded = np.pad(lines, ((0, 0), (0, size)))
+        samples: np.ndarray = np.zeros((rows, count), np.uint32 if size < 5 else np.uint64)
+        for byte in range(size):
+            samples = samples << 8 | padded[:, first // 8 + byte]
+        samples = samples >> (8 * size - bits - first % 8).astype(samples.dtype) & (1 << bits) - 1
     elif bits == 24:
         each = lines.reshape(rows, count, 3)[..., :: 1 if layout.order == ">" else -1]
         samples = np.pad(each, ((0, 0), (0, 0), (1, 0))).view(">u4")[..., 0]
@@ -323,5 +339,5 @@ def unsupported_compression(data: bytes) -> str | None:
         number = Tags(data).number(259, RAW)
     except Cut:
         return None
-    name = COMPRESSIONS.get(number) if number not in (2, 3, 4, 7) else None  # These four are.
-    return f"a TIFF with {name} in it, which is not supported, or damaged" if name else None
+    name = COMPRESSIONS.get(number) if number not in (2, 3, 4, 7, *UNPACKED) else None  # Those are.
+    return f"a TIFF with {name} in it, which is not supported" if name else None

@@ -29,8 +29,8 @@ WEBP_INSIDE = {258: [8] * 3, 259: [50001], 262: [2], 277: [3]}
         (samples_in_tiff(deep(grey(), 16), 16, 1, tags={339: [3]}), "floating-point"),
         (samples_in_tiff(deep(grey(), 16), 16, 32803), "a camera's raw pixels"),
         (samples_in_tiff(deep(colour(), 16), 16, 8), "Lab colours"),
-        (b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\nabc", "a PAM of a kind"),
-        (b"%PDF-1.7 and so on", "a PDF of a kind that is not supported"),
+        (b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\nabc", "a PAM, which is not supported"),
+        (b"%PDF-1.7 and so on", "a PDF, which is not supported"),
         (b"8BPS" + bytes(40), "a Photoshop document"),
         (b"\0\0\0\x18ftypisom" + bytes(12) + b"\0\0\0\x08moov", "a video"),
         (b"no photo at all, but words", "not an image"),
@@ -95,3 +95,17 @@ def test_copies_are_made_of_the_right_pixels(tmp_path):
     list(Degrading(DegradeOptions(tmp_path / "in", tmp_path / "out", (once,), workers=0)).copies())
     (copy,) = tmp_path.rglob("*.jpg")
     assert np.abs(pixels(copy.read_bytes()).astype(int) - (255 - grey())[..., None]).mean() < 2
+
+
+def test_ycbcr_without_compression_is_read_at_half_the_resolution_and_at_the_whole():
+    y, blue, red = (np.asarray(band) for band in Image.fromarray(colour()).convert("YCbCr").split())
+    units = np.empty((32, 64, 6), np.uint8)  # four of Y, then one of each colour: TIFF 6.0, section 21
+    units[..., :4] = y.reshape(32, 2, 64, 2).transpose(0, 2, 1, 3).reshape(32, 64, 4)
+    units[..., 4], units[..., 5] = blue[::2, ::2], red[::2, ::2]
+    tags = {258: [8] * 3, 259: [1], 262: [6], 277: [3], 278: [64]}
+    half = tiff([units.tobytes()], {tag: ("H", value) for tag, value in {**tags, 530: [2, 2]}.items()})
+    whole = tiff(
+        [np.dstack((y, blue, red)).tobytes()], {tag: ("H", value) for tag, value in {**tags, 530: [1, 1]}.items()}
+    )
+    assert np.abs(pixels(half).astype(int) - colour()).mean() < 3
+    assert apart(pixels(whole), colour()) <= 3
