@@ -143,7 +143,7 @@ def _open_manifest(options: DegradeOptions, degradation: Degradation, sources: l
         "seed": options.seed,
         "exif": options.read.exif,
         "icc": options.read.icc,
-        "encoder": codecs.versions()[degradation.last.codec],
+        "encoder": codecs.kind(degradation.last.codec).provider(),
     }
     try:
         options.destination.mkdir(parents=True, exist_ok=True)
@@ -283,7 +283,7 @@ def _copy_name(source: Source, codec: str) -> str:
     Raises:
         UnreadableImage: no copy can be called so.
     """
-    name, endings = relative(source.name), codecs.CODECS[codec].endings
+    name, endings = relative(source.name), codecs.kind(codec).endings
     if os.path.splitext(name)[1].lower() in endings:
         return name
     added = endings[0]
