@@ -3,8 +3,8 @@
 Photos are drawn of which a known share is lost, and another won, as compression does; each way then gives a limit that
 the true loss should lie below in 95 % of the draws. `afd evaluate --lose` has the limit that holds most evenly.
 
-Then whole searches for the lowest quality whose limit is low enough: where several qualities are looked at, a limit that
-holds in 95 % of looks holds in fewer of the searches, and it is told how sure each look must be (`EACH_LOOK`).
+Then whole searches for the lowest quality whose limit is low enough: where several qualities are looked at, a limit
+that holds in 95 % of looks holds in fewer of the searches, and it is told how sure each look must be (`EACH_LOOK`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def search(rng, photos, lost, won, share, sure):
         kinds = (right & ~falls, falls, rises, ~right & ~rises)
         limits[quality] = Loss(*(int(kind.sum()) for kind in kinds)).limits(sure)[1]
         bisection.tell(limits[quality] < share)
-    return bisection.found, limits.get(bisection.found)
+    found = bisection.found
+    return found, None if found is None else limits[found]
 
 
 def searches(draws, sure):
