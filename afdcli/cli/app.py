@@ -111,7 +111,7 @@ def evaluate(
     with report.shown_anyway(rows, quiet):
         run.write(rows)
     if not quiet:
-        report.show_accuracies(rows, options.output)
+        report.show_accuracies(rows, options.output, run.about)
         report.show_passed_over(run.sources)
     return tracker.conclude("They are in no row.")
 
@@ -235,11 +235,11 @@ def bench(given: Given[BenchOptions]) -> None:
     options = given.options()
 
     from afdcli.cli import report
-    from afdcli.commands.bench import bench
+    from afdcli.commands.bench import bench, limit
     from afdcli.machines.hardware import reuse_memory
 
     reuse_memory()
-    report.show_rates(bench(options))
+    report.show_limit(limit(report.show_rates(bench(options)), options))
 
 
 @command(app, ExportOptions)

@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from afdcli.engines.engine import Engine
+from afdcli.engines.engine import NO_NUMBER, Engine, are_numbers
 from afdcli.engines.loading import load_engine
 from afdcli.errors import WrongUse
 from afdcli.formats import codecs
 from afdcli.formats.rows import Row
 from afdcli.machines.cluster import ray_map_parts
+from afdcli.machines.locks import Lock
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map
+from afdcli.models.description import Description
 from afdcli.options import Degradation, EvaluateOptions, degradations
 from afdcli.options.fields import settings_of
 from afdcli.photos.damage import Case, Damaged, Level, damage
@@ -49,12 +51,13 @@ class Evaluation:
         Raises:
             WrongUse: there are no photos, or their folders fit no class, or they have no degraded copies.
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
-            OutputRefused: the output cannot be written, or is not ours.
+            OutputRefused: the output cannot be written, or is not ours, or is being written by another afd.
         """
         self._options = options
         self.outcomes_path = options.output.with_suffix(".outcomes.csv")
         """Where each photo's outcome is written as it comes."""
         if writes:
+            self._lock = Lock(options.output)
             _check_outputs(options, self.outcomes_path)
         for degradation in _degradations(options):
             codecs.require(degradation.last.codec)
@@ -97,12 +100,19 @@ class Evaluation:
         }
         for name in ("dataset", "model"):  # The photos are compared one by one, and the classifier as it is.
             del settings[name]
-        return {**record(PROGRAM, settings, self._options), **self.sources.left_out()}
+        settings |= self._about.labels_given(self._options.model)
+        taken = self._about.weights_taken
+        return {**record(PROGRAM, settings, self._options), **taken, **self.sources.left_out()}
 
     @property
     def already(self) -> int:
         """Photos that an earlier run had done, and that stay as they are."""
         return 0 if self._kept is None else self._kept.already
+
+    @property
+    def about(self) -> Description:
+        """What the first of the classifiers is."""
+        return self._about
 
     def photos(self) -> Iterator[Damaged]:
         """Read, damage and classify all photos; each is yielded, without its pixels, when it is counted, and safe.
@@ -166,7 +176,8 @@ class Evaluation:
         again = options.overwrite or options.resume
         if options.per_photo is not None:
             copy_rows(self.outcomes_path, options.per_photo, COLUMNS, content, overwrite=again)
-        write_measured(options.output, found, [self.outcomes], content, compare=options.compare, overwrite=again)
+        with self._lock:
+            write_measured(options.output, found, [self.outcomes], content, compare=options.compare, overwrite=again)
         return found
 
 
@@ -200,7 +211,7 @@ def _check_outputs(options: EvaluateOptions, outcomes: Path) -> None:
     Raises:
         OutputRefused: see `check_may_write`.
     """
-    inputs = (*options.weights, options.model.backbone_checkpoint)
+    inputs = (*options.weights, *options.model.files)
     again = options.overwrite or options.resume
     made = [*files_of(options.output), *_beside(options)]
     if options.per_photo is not None:
@@ -270,7 +281,29 @@ def classify_damaged(
                 right = np.where(index == known[:, None, None], probability, 0).sum(2)
                 turned = None if drift is None else np.reshape(drift, shape[:2])
                 outcome.said[name] = Said(index[:, :, :most], probability[:, :, :most], right, turned)
-        yield outcome
+        yield _with_numbers(outcome)
+
+
+def _with_numbers(outcome: Outcome) -> Outcome:
+    """`outcome`, where a photo that any classifier gives no number for, at any level, could not be read."""
+    if not outcome.said:
+        return outcome
+    answers = [answer for one in outcome.said.values() for answer in (one.probabilities, one.right, one.drift)]
+    sound = are_numbers(*answers)
+    if sound.all():
+        return outcome
+    each = iter(sound)
+    batch = [one if one.error or next(each) else replace(one, error=NO_NUMBER) for one in outcome.batch]
+    said = {
+        name: Said(
+            one.classes[sound],
+            one.probabilities[sound],
+            one.right[sound],
+            None if one.drift is None else one.drift[sound],
+        )
+        for name, one in outcome.said.items()
+    }
+    return Outcome(batch, said, outcome.seconds)
 
 
 def load_all(options: EvaluateOptions) -> dict[str, Engine]:

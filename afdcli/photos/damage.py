@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from afdcli.errors import UnreadableImage
 from afdcli.formats.codecs import CORRUPTIONS, kind
 from afdcli.options import Compression, Degradation, EvaluateOptions, ReadOptions
+from afdcli.photos import jpeg
 from afdcli.photos.corruptions import corrupted
 from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import decode_rgb, read_file, unhampered_pillow
@@ -72,7 +73,11 @@ def decode(data: bytes) -> Image.Image:
         UnreadableImage: its decoder cannot read it back.
     """
     with _in_words("cannot be read back after compressing it"), unhampered_pillow():
-        return Image.open(io.BytesIO(data)).convert("RGB")
+        image: Image.Image = Image.open(io.BytesIO(data))
+        if image.format in jpeg.FORMATS:
+            image = jpeg.load(image, data, reduced=False, refuse=False).image
+        image.load()
+        return image if image.mode == "RGB" else image.convert("RGB")
 
 
 @contextmanager

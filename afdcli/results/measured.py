@@ -12,6 +12,7 @@ import numpy as np
 from afdcli import atomic
 from afdcli.errors import OutputRefused, WrongUse
 from afdcli.formats.rows import FORMATS, Row
+from afdcli.machines.locks import Lock
 from afdcli.machines.processes import in_parts
 from afdcli.photos.damage import Level
 from afdcli.results.accuracy import COLUMNS, markdown
@@ -40,7 +41,7 @@ def write_measured(
         OutputRefused: one of them cannot be written, or must not be replaced.
     """
     also = beside(output) if compare else []
-    with ResultFile(output, COLUMNS, content, resume=None, overwrite=overwrite, also=also) as file:
+    with Lock(output), ResultFile(output, COLUMNS, content, resume=None, overwrite=overwrite, also=also) as file:
         file.write(found)
         if compare:
             rates = _compare(found, outcomes, *also)
