@@ -53,24 +53,28 @@ def _afd(version: short.Version = False, debug: short.Debug = False) -> None:
 def classify(given: Given[ClassifyOptions], quiet: short.Quiet = False) -> int:
     options = given.options()
 
-    from afdcli.cli import progress, report
+    from afdcli.cli import progress, report, streams
     from afdcli.commands.classify import Classification
     from afdcli.machines.hardware import reuse_memory
 
     reuse_memory()
-    with report.busy():
+    stream = streams.RowStream(options)
+    with report.loading(options, quiet):
         run = Classification(options)
+    stream.begin(run.columns)
     summary = report.ClassifySummary(options, run.total)
-    with progress.Tracker(run.total, "photos", quiet, already=run.already) as tracker:
+    with progress.Tracker(run.total, "photos", quiet or stream.is_seen, already=run.already) as tracker:
         for row in run.rows():
             tracker.advance(row["path"], row["error"])
             summary.add(row)
+            if not stream.take(row):  # Nobody reads on.
+                return ALL_READ
     if tracker.interrupted:
-        return progress.stopped(tracker, f"{options.output} is valid as it is. Go on with it by adding --resume.")
+        return progress.stopped(tracker, summary.kept)
     if not quiet:
         summary.show(run.classifier, tracker.seconds, run.anew)
         report.show_passed_over(run.sources)
-    code = tracker.conclude(f"Look for the status 'error' in {options.output}.")
+    code = tracker.conclude(f"Look for the status 'error' in {summary.rows}.")
     return max(code, _gallery(options.to_gallery(), quiet)) if options.gallery else code
 
 
@@ -100,7 +104,7 @@ def evaluate(
     reuse_memory()
     if options.lose is not None:
         return _lose(options, quiet)
-    with report.busy():
+    with report.loading(options, quiet):
         run = Evaluation(options)
     with progress.Tracker(len(run.cases), "photos", quiet, already=run.already) as tracker:
         for photo in run.photos():
@@ -120,7 +124,7 @@ def _lose(options: EvaluateOptions, quiet: bool) -> int:
     from afdcli.cli import progress, report
     from afdcli.commands.lose import ROUNDS, Search, degrade_command
 
-    with report.busy():
+    with report.loading(options, quiet):
         search = Search(options)
     with progress.Tracker(ROUNDS * len(search.cases), "photos", quiet) as tracker:
         for photo in search.photos():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -20,6 +21,8 @@ from afdcli.cli.ending import REFUSED, UNEXPECTED, unexpected
 from afdcli.errors import AfdError, OutputRefused
 from afdcli.formats.rows import Row
 from afdcli.options import ClassifyOptions, DegradeOptions, EvaluateOptions
+from afdcli.options.groups import STANDARD_OUTPUT
+from afdcli.photos import kinds
 from afdcli.photos.sources import Sources
 from afdcli.results.naming import visible
 
@@ -83,20 +86,27 @@ class ClassifySummary:
 
     def __init__(self, options: ClassifyOptions, total: int) -> None:
         self._options = options
-        self._total = total
+        self.total = total
+        """Photos in all."""
+        self.rows = str(options.output)
+        """Where the rows are, in words."""
+        self.kept = f"{self.rows} is valid as it is. Go on with it by adding --resume."
+        """What to say of them where the run is stopped."""
+        if options.output == STANDARD_OUTPUT:
+            self.rows, self.kept = "standard output", "Their rows are out."
         self._shown: list[Row] = []
         self._read = 0
         self._qualities: Counter[int] = Counter()
 
     def add(self, row: Row) -> None:
         """Take one row into account."""
-        if self._total <= ROWS_SHOWN:
+        if self.total <= ROWS_SHOWN and self._options.output != STANDARD_OUTPUT:
             self._shown.append(row)
         self._read += row["status"] == "ok"
         if row["quality"]:
             self._qualities[row["quality"]] += 1
 
-    def show(self, classifier: Engine, seconds: float, anew: Anew) -> None:
+    def show(self, classifier: Engine, seconds: float, anew: Anew | None) -> None:
         """Print it, what `classifier` it was, and what of an earlier run was done `anew`."""
         if self._shown:
             heads = ("photo", "label", "probability", "JPEG quality")
@@ -108,13 +118,13 @@ class ClassifySummary:
             spread = f"{len(qualities):,}, quality {qualities[0]} to {qualities[-1]}, median {median_low(qualities)}"
         about = classifier.about
         facts = {
-            "Classified": f"{self._read:,} of {self._total:,} photos in {seconds:.1f} s",
+            "Classified": f"{self._read:,} of {self.total:,} photos in {seconds:.1f} s",
             "JPEG files": spread,
             "Backbone": f"{_backbone(about)}, {'no' if about.method == 'none' else 'with a'} de-drifting module",
             "Engine": classifier.engine,
-            "Rows": str(self._options.output),
+            "Rows": self.rows,
         }
-        if anew.batches:
+        if anew is not None and anew.batches:
             facts["Done anew"] = str(anew)
         grid = Table.grid(padding=(0, 2))
         for name, value in facts.items():
@@ -145,11 +155,40 @@ def show_passed_over(sources: Sources) -> None:
     if sources.repeated:
         names = "1 link or name" if sources.repeated == 1 else f"{sources.repeated:,} links or names"
         out.print(f"{names} led to what had come before, and gave no second row.", markup=False)
+    if sources.other_files:
+        words = visible(kinds.in_words(sources.other_files))
+        out.print(f"Passed over, as no images: {words}.", markup=False)
 
 
-def busy(
-    text: str = "Loading the classifier; the first time takes a while ...",
-) -> AbstractContextManager[Status | None]:
+COMPILING = "Compiling the classifier: usually 5 to 15 s, and once only ..."
+LOADING = "Loading the classifier ..."
+AT_ONCE = 0.8
+"""Seconds after which a pipe is told as well what is being waited for."""
+
+
+@contextmanager
+def loading(options: ClassifyOptions | EvaluateOptions, quiet: bool) -> Iterator[None]:
+    """Say that the classifiers of `options` are loaded, or compiled, which takes longer, unless `quiet`."""
+    from afdcli.engines.loading import is_compiled
+
+    weights = [options.weights] if isinstance(options.weights, str) else options.weights
+    text = LOADING if all(is_compiled(options.model, one) for one in weights) else COMPILING
+    if quiet:
+        yield
+    elif err.is_terminal:
+        with busy(text):
+            yield
+    else:
+        said = threading.Timer(AT_ONCE, lambda: err.print(text, markup=False))
+        said.daemon = True
+        said.start()
+        try:
+            yield
+        finally:
+            said.cancel()
+
+
+def busy(text: str) -> AbstractContextManager[Status | None]:
     """Say on a terminal what is being waited for, as long as it is."""
     if not err.is_terminal:
         return nullcontext()

@@ -49,7 +49,6 @@ def bench(options: BenchOptions) -> Iterator[Rate]:
         BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_engine`.
     """
     found = Sources(options.photos)
-    sources = list(found)
     engines = {
         (name, weights): load_engine(replace(options.model, engine=name), weights)
         for name in _engine_names(options)
@@ -66,7 +65,7 @@ def bench(options: BenchOptions) -> Iterator[Rate]:
     for part, function in read.items():
         done = ordered_map(
             function,
-            cycle(sources),
+            _for_ever(found),
             workers=options.workers,
             ahead=2 * options.model.batch_size,
             room=preprocessing.nbytes,
@@ -79,7 +78,7 @@ def bench(options: BenchOptions) -> Iterator[Rate]:
         yield Rate(NETWORK, name, weights, _rate(counts, options.seconds))
     settings = ClassifyOptions(options.photos, model=options.model, read=options.read, workers=options.workers)
     for (name, weights), engine in engines.items():
-        counts = (len(predictions) for predictions in classify(cycle(sources), engine, settings))
+        counts = (len(predictions) for predictions in classify(_for_ever(found), engine, settings))
         yield Rate("end to end", name, weights, _rate(counts, options.seconds))
 
 
@@ -112,6 +111,11 @@ def _engine_names(options: BenchOptions) -> list[str]:
     if options.model.engine != "auto":
         return [options.model.engine]
     return ["torch", *compiling_engines(load_classifier(options.model, options.weights))]
+
+
+def _for_ever(sources: Sources) -> Iterator[Source]:
+    while True:
+        yield from sources.reading()
 
 
 def _rate(counts: Iterator[int], seconds: float) -> float:

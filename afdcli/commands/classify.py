@@ -16,11 +16,12 @@ from afdcli.machines.locks import Lock
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map, threaded_map
 from afdcli.models.description import Description
 from afdcli.options import ClassifyOptions
+from afdcli.options.groups import STANDARD_OUTPUT
 from afdcli.photos.samples import Sample, load_sample
 from afdcli.photos.sources import Source, Sources
 from afdcli.results.predictions import Prediction, columns
 from afdcli.results.record import check_may_write, record
-from afdcli.results.resuming import PhotoRows
+from afdcli.results.resuming import Anew, PhotoRows
 from afdcli.results.rowfile import ResultFile, files_of
 
 PROGRAM = "afd classify"
@@ -38,19 +39,26 @@ class Classification:
             OutputRefused: see `Lock`, `check_may_write` and `ResultFile`; or the photos are not those of the
                 interrupted run.
         """
-        self._lock = Lock(options.output)
+        self._lock = None if options.output == STANDARD_OUTPUT else Lock(options.output)
         inputs = (*options.inputs, options.weights, *options.model.files)
-        check_may_write(
-            files_of(options.output), PROGRAM, overwrite=options.overwrite, resume=options.resume, inputs=inputs
-        )
-        self.sources = Sources(options.inputs)
+        if self._lock is not None:
+            check_may_write(
+                files_of(options.output), PROGRAM, overwrite=options.overwrite, resume=options.resume, inputs=inputs
+            )
+        self.sources = Sources(options.inputs, every_file=options.every_file)
         """What is classified."""
         self.total = sum(1 for _ in self.sources)
         """Photos in all."""
         self.classifier = load_engine(options.model, options.weights)
         about = self.classifier.about
-        options, self._columns = _fitting(options, about)
+        options, self.columns = _fitting(options, about)
         self._options = options
+        self._photos = None if self._lock is None else self._open()
+        self.already = 0 if self._photos is None else self._photos.already
+        """Photos that an earlier run had done, and that stay as they are."""
+
+    def _open(self) -> PhotoRows:
+        options, about = self._options, self.classifier.about
         settings = {
             "backbone": about.backbone,
             "backbone_sha256": about.backbone_sha256,
@@ -64,22 +72,32 @@ class Classification:
         settings |= about.labels_given(options.model)
         file = ResultFile(
             options.output,
-            self._columns,
+            self.columns,
             {**record(PROGRAM, settings, options), **about.weights_taken, **self.sources.left_out()},
             resume=options.resume,
             overwrite=options.overwrite,
         )
-        self._photos = PhotoRows(file, self.sources, size=options.model.batch_size)
-        self.anew, self.already = self._photos.anew, self._photos.already
+        return PhotoRows(file, self.sources, size=options.model.batch_size)
+
+    @property
+    def anew(self) -> Anew | None:
+        """What of an earlier run is done again; None where none can be gone on with."""
+        return None if self._photos is None else self._photos.anew
 
     def rows(self) -> Iterator[Row]:
         """A row for every photo, in order, each once it is safe; those of an earlier run that stay among them.
 
+        Nothing is written where the output is standard output: that is for who has the rows.
+
         Raises:
             OutputRefused: the output cannot be written.
         """
-        batches = _classify_anywhere(self._photos.left(self.sources), self.classifier, self._options)
-        done = ([(one.sample.stamp, [one.row(self._columns)]) for one in batch] for batch in batches)
+        if self._photos is None or self._lock is None:
+            batches = _classify_anywhere(self.sources.reading(), self.classifier, self._options)
+            yield from (one.row(self.columns) for batch in batches for one in batch)
+            return
+        batches = _classify_anywhere(self._photos.left(self.sources.reading()), self.classifier, self._options)
+        done = ([(one.sample.stamp, [one.row(self.columns)]) for one in batch] for batch in batches)
         with self._lock:
             yield from self._photos.rows(done)
 
@@ -93,10 +111,10 @@ def rows_of(options: ClassifyOptions) -> Iterator[Row]:
         WrongUse: there are no photos.
         BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
     """
-    sources = Sources(options.inputs)
+    sources = Sources(options.inputs, every_file=options.every_file)
     classifier = load_engine(options.model, options.weights)
     options, names = _fitting(options, classifier.about)
-    batches = _classify_anywhere(iter(sources), classifier, options)
+    batches = _classify_anywhere(sources.reading(), classifier, options)
     return (prediction.row(names) for batch in batches for prediction in batch)
 
 

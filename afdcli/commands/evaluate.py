@@ -64,7 +64,7 @@ class Evaluation:
         self._classifiers = load_all(options)
         self._about = next(iter(self._classifiers.values())).about
         self.sources = Sources([str(options.dataset)], dataset=True)
-        sources = list(self.sources)
+        sources = [source.bare() for source in self.sources]
         labels = labels_of(sources, self._about.labels)
         if options.degraded is None:
             self.cases = [Case(source, label) for source, label in zip(sources, labels, strict=True)]
@@ -124,15 +124,22 @@ class Evaluation:
         """
         rows: Iterator[Row]
         if self._kept is None:
-            rows = (row for batch in self._done(self.cases) for _, own in batch for row in own)
+            rows = (row for batch in self._done(self._reading()) for _, own in batch for row in own)
         else:
-            rows = self._kept.rows(self._done(self._kept.left(self.cases)))
+            rows = self._kept.rows(self._done(self._kept.left(self._reading())))
         for own, case in zip(in_parts(rows, self._run.each), self.cases, strict=False):  # rows first: to their very end
             try:
                 self.outcomes.add(own)
             except ValueError:
                 raise foreign(self.outcomes_path) from None
             yield Damaged(case, own[0]["error"] or "")
+
+    def _reading(self) -> Iterator[Case]:
+        """The cases, those in compressed archives with their bytes."""
+        now = self.sources.reading()
+        for case in self.cases:
+            source = next(now, case.source)
+            yield replace(case, source=source.bare() if source.path != case.source.path else source)
 
     def _done(self, cases: Iterable[Case]) -> Iterator[list[Done]]:
         """The photos of `cases`, a batch at a time, with their rows."""

@@ -25,6 +25,7 @@ from afdcli.models.backbones import Backbone, load_backbone, untrained_backbone
 from afdcli.models.places import Place
 from afdcli.options import ModelOptions, TrainOptions
 from afdcli.options.fields import settings_of
+from afdcli.photos import archives
 from afdcli.photos.labels import labels_of
 from afdcli.photos.sources import Source, Sources
 from afdcli.results.figures import training_curves
@@ -83,8 +84,9 @@ class Training:
             )
         if options.model.batch_size % self._peers.count:
             raise WrongUse(f"--batch-size must be a multiple of the {self._peers.count} processes.")
-        self.sources = Sources(options.photos)
-        sources = [source for source in self.sources if not source.error]
+        self.sources = Sources(options.photos, beside=options.labels)
+        sources = [source.bare() for source in self.sources if not source.error]
+        archives.check_any_order(source.path for source in sources)
         if len(sources) < 2:
             raise WrongUse(f"Training needs at least two photos, and there are {len(sources)}.")
         own, paths = options.model, [source.path for source in sources]
@@ -103,7 +105,8 @@ class Training:
         self._kept = Kept(options.output, self._settings)
         if options.resume:
             self._go_on()
-        self._log = _open_log(self.log_path, options, self._settings, self._kept) if self.leads else None
+        content = {**record(PROGRAM, self._settings, options), **self.sources.left_out()}
+        self._log = _open_log(self.log_path, content, options, self._kept) if self.leads else None
 
     def _go_on(self) -> None:
         settings, log = self._kept.go_on(self.learner), read_record(self.log_path)
@@ -194,15 +197,13 @@ class Training:
         )
 
 
-def _open_log(path: Path, options: TrainOptions, settings: dict[str, Any], kept: Kept) -> ResultFile:
+def _open_log(path: Path, content: dict[str, Any], options: TrainOptions, kept: Kept) -> ResultFile:
     """The log at `path`, with the rows of the steps that are `kept`.
 
     Raises:
         OutputRefused: it must not be replaced, or has other rows than were written.
     """
-    log = ResultFile(
-        path, LOG_COLUMNS, record(PROGRAM, settings, options), resume=options.resume, overwrite=options.overwrite
-    )
+    log = ResultFile(path, LOG_COLUMNS, content, resume=options.resume, overwrite=options.overwrite)
     log.keep(sum((row["step"] or 0) <= kept.done for row in log.kept()))
     if log.rows and kept.log not in ("", digest(path)):
         log.leave()

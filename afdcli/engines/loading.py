@@ -55,6 +55,19 @@ def _compile(classifier: DedriftedClassifier, engine: str, folder: Path | None, 
         return classifier
 
 
+def is_compiled(options: ModelOptions, weights: str = "none") -> bool:
+    """Whether nothing has to be compiled for `load_engine`, because it was before, or runs in torch.
+
+    Raises:
+        WrongUse: the engine is not installed, or cannot run this.
+    """
+    engine = _choose(options)
+    if engine == "torch" or not (options.device == "cpu" or (options.device == "auto" and not may_have_gpu())):
+        return True
+    place = cache.place()
+    return place is not None and cache.is_current(place / cache.key(options, weights, engine))
+
+
 def compiling_engines(classifier: DedriftedClassifier) -> list[str]:
     """The engines of `COMPILED` that are installed and can run `classifier`, the fastest first."""
     return _installed_engines(classifier.precision) if _is_compilable(classifier) else []

@@ -18,15 +18,20 @@ from afdcli.options.groups import (
     MODEL,
     READING,
     RESULT_ENDINGS,
+    STANDARD_OUTPUT,
+    STREAMED,
     BackboneCheckpoint,
     Cluster,
     Ema,
+    EveryFile,
     ModelOptions,
     Overwrite,
     Photos,
     ReadOptions,
     Resume,
     Seed,
+    ShardSize,
+    To,
     Weights,
     Workers,
 )
@@ -52,17 +57,24 @@ class ClassifyOptions(Options):
         tuple[str, ...],
         Named("PATH"),
         Doc(
-            "Folders, which are searched through, single files, patterns such as 'a*.jpg', and URIs; - reads a list of"
-            " them from standard input."
+            "Folders, which are searched through, single files, patterns such as 'a*.jpg', and URIs; also .zip and .tar"
+            " archives, shards of WebDataset ('{000..127}.tar') and Parquet tables of images. - reads a list of them"
+            " from standard input."
         ),
     ]
     output: Annotated[
         Path,
         Named("--output", "-o"),
-        EndsIn(*RESULT_ENDINGS),
+        EndsIn(*RESULT_ENDINGS, also=STANDARD_OUTPUT),
         SameRows(),
-        Doc("The file for the rows; its ending chooses CSV, JSON Lines or Parquet."),
+        Doc(
+            "The file for the rows; its ending chooses CSV, JSON Lines or Parquet. With - they go to standard output as"
+            " they come, and all else to standard error."
+        ),
     ] = Path("predictions.csv")
+    format: Annotated[
+        str, OneOf(*STREAMED), SameRows(), Doc("What the rows are on standard output; a file's ending chooses its own.")
+    ] = "csv"
     topk: Annotated[int, AtLeast(1), Doc("How many classes each row names, the most probable first.")] = 5
     weights: Weights = "auto"
     resume: Resume = False
@@ -76,6 +88,7 @@ class ClassifyOptions(Options):
             "Decode large JPEGs at a fraction of their size: faster, but other pixels, and now and then another class."
         ),
     ] = False
+    every_file: EveryFile = False
     cluster: Cluster = "none"
     gallery: Annotated[
         bool,
@@ -93,6 +106,12 @@ class ClassifyOptions(Options):
         super().__post_init__()
         if not self.inputs:
             raise WrongUse("Name at least one folder, file or pattern to classify, or - for a list on standard input.")
+        if self.output == STANDARD_OUTPUT:
+            needing = next((name for name in ("resume", "gallery", "overwrite") if getattr(self, name)), None)
+            if needing:
+                raise WrongUse(f"--{needing} needs the rows in a file. Name one with --output.")
+        elif STREAMED[self.format] != ".csv" and self.output.suffix.lower() != STREAMED[self.format]:
+            raise WrongUse(f"--format is about standard output, and '{self.output.name}' is named otherwise.")
 
     def to_gallery(self) -> GalleryOptions:
         """What `gallery` asks for, once the rows are there."""
@@ -175,7 +194,9 @@ class ExportOptions(Options):
 class ExplainOptions(Options):
     """Draw what compression does to a photo inside the classifier, and what the module puts back."""
 
-    photo: Annotated[Path, Doc("The photo to explain; with --statistics, a folder of photos.")]
+    photo: Annotated[
+        Path | str, Doc("The photo to explain; with --statistics, a folder of photos, an archive, a pattern or a URI.")
+    ]
     output: Annotated[Path, Named("--output", "-o"), EndsIn(".png"), Doc("The .png file for the picture.")] = Path(
         "explanation.png"
     )
@@ -207,8 +228,8 @@ class DegradeOptions(Options):
         Path | str,
         Named("SRC"),
         Doc(
-            "A folder of photos, which is searched through, one photo, a pattern or a URI; - reads a list from standard"
-            " input. It is never written to."
+            "A folder of photos, which is searched through, one photo, an archive, a table of images, a pattern or a"
+            " URI; - reads a list from standard input. It is never written to."
         ),
     ]
     destination: Annotated[
@@ -217,6 +238,8 @@ class DegradeOptions(Options):
     degradations: Annotated[
         tuple[Degradation, ...], Parsed(degradations_of), Doc("The kinds of damage, each to a folder of its own.")
     ]
+    to: To = "files"
+    shard_size: ShardSize = 1000
     size: Annotated[
         int | None,
         AtLeast(1),
@@ -225,6 +248,7 @@ class DegradeOptions(Options):
     seed: Seed = 0
     read: ReadOptions = ReadOptions(icc="apply")
     """A copy has no profile, so by default its colours are made those of sRGB, and look the same."""
+    every_file: EveryFile = False
     workers: Workers = default_workers()
     cluster: Cluster = "none"
     overwrite: Overwrite = False

@@ -92,8 +92,9 @@ class EvaluateOptions(SmallestOptions):
         Path | str | None,
         Named("DATASET"),
         Doc(
-            "A folder, or a URI, with one folder for each class, named by WordNet id, label or index; or photos without"
-            " labels, of which agreement is measured."
+            "A folder, or a URI, with one folder for each class, named by WordNet id, label or index; or an archive,"
+            " shards or a table, where .cls, .json or a column may say the class; or photos without labels, of which"
+            " agreement is measured."
         ),
     ] = None
     output: Annotated[

@@ -14,6 +14,7 @@ from annotated_doc import Doc
 from afdcli.errors import WrongUse
 from afdcli.formats.exports import EXPORTS
 from afdcli.formats.rows import FORMATS
+from afdcli.formats.shards import SHARDS
 from afdcli.options.damage import SHIFT
 from afdcli.options.fields import Options
 from afdcli.options.rules import AtLeast, Completes, Named, OneOf, Panel, SameRows, Shown
@@ -35,7 +36,11 @@ WebP and 5 GB for JPEG 2000 (measured: 9, 10.6, 16.6 and 19.4 bytes a pixel)."""
 MODEL, READING = "Model", "Reading"
 
 Photos = Annotated[
-    tuple[str, ...], Doc("Folders, which are searched through, single files, patterns such as 'a*.jpg', and URIs.")
+    tuple[str, ...],
+    Doc(
+        "Folders, which are searched through, single files, patterns such as 'a*.jpg', and URIs; also .zip and .tar"
+        " archives, shards of WebDataset ('{000..127}.tar') and Parquet tables of images."
+    ),
 ]
 Weights = Annotated[
     str,
@@ -81,10 +86,31 @@ Ema = Annotated[
         " auto, which takes it where there is one."
     ),
 ]
+EveryFile = Annotated[
+    bool,
+    SameRows(),
+    Panel(READING),
+    Doc(
+        "Give each file in a folder a row, also those that are no image by their ending or their first bytes, which"
+        " otherwise are passed over and counted."
+    ),
+]
 Seed = Annotated[
     int, AtLeast(0), Doc("Everything drawn at random follows from this number: the same one, the same draws.")
 ]
+To = Annotated[
+    str,
+    OneOf("files", *SHARDS),
+    Doc(
+        "How copies are kept: as files; or in shards, wds as WebDataset reads them, with the photos' keys and what lies"
+        " beside them, or parquet as Hugging Face's datasets library does."
+    ),
+]
+ShardSize = Annotated[int, AtLeast(1), Doc("How many photos a shard is made of.")]
 Shift = Annotated[bool, Doc(SHIFT)]
+STANDARD_OUTPUT = Path("-")
+STREAMED = {"csv": ".csv", "jsonl": ".jsonl"}
+"""The formats of rows on standard output, and how files of them end."""
 Resume = Annotated[bool, SameRows(), Doc("Go on with an interrupted output instead of starting anew.")]
 Overwrite = Annotated[bool, SameRows(), Doc("Replace a finished result of the same command.")]
 

@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,11 @@ from PIL import Image, UnidentifiedImageError
 from afdcli.errors import UnreadableImage
 from afdcli.formats.codecs import CORRUPTIONS, kind
 from afdcli.options import Compression, Degradation, EvaluateOptions, ReadOptions
-from afdcli.photos import jpeg
+from afdcli.photos import archives, jpeg
 from afdcli.photos.corruptions import corrupted
 from afdcli.photos.preprocessing import Preprocessing
-from afdcli.photos.reading import decode_rgb, read_file, unhampered_pillow
-from afdcli.photos.sources import Source
+from afdcli.photos.reading import decode_rgb, read_file, read_source, unhampered_pillow
+from afdcli.photos.source import Source
 from afdcli.photos.stamp import UNKNOWN, stamp
 
 BLOCK = 8
@@ -187,7 +187,7 @@ class MadeCopy:
             UnreadableImage: they are not, or there is no copy.
         """
         again = "run afd degrade again"
-        if not os.path.lexists(self.path):
+        if not os.path.lexists(archives.outside(self.path)):
             why = f" ({self.error})" if self.error else ""
             raise UnreadableImage(
                 f"no copy in {self.level}{why}" + (f"; {again}" if self.sha256 or not self.path else "")
@@ -238,7 +238,8 @@ def damage(
     try:
         if case.source.error:
             raise UnreadableImage(case.source.error)
-        data = read_file(case.source.path)
+        data = read_source(case.source)
+        case = replace(case, source=case.source.bare())
         photo = decode_rgb(data, options.read)
         image, clean = photo.image, preprocessing(photo.image)
         files = [copy.read(data) for copy in case.copies]

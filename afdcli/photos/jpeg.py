@@ -98,7 +98,8 @@ def load(image: Image.Image, data: bytes, *, reduced: bool, refuse: bool) -> Loa
         raise UnreadableImage(lost)
     if image.mode == "CMYK":  # Inks become colours in many ways: Pillow's stays the one.
         return Loaded(Image.open(io.BytesIO(data), formats=FORMATS), lost)
-    decoded = Image.frombytes(image.mode, image.size, pixels, "raw", "RGBX" if image.mode == "RGB" else "L")
+    decoded = Image.new(image.mode, image.size, None)  # whose pixels are not set to anything before
+    decoded.frombytes(pixels, "raw", "RGBX" if image.mode == "RGB" else "L")
     decoded.info = image.info
     return Loaded(decoded, lost)
 
@@ -227,7 +228,8 @@ def _lost_in_silence(data: bytes) -> str:
             # Zeros that stand for nothing but a flat place are as they should be; others would be coefficients that
             # are all alike, which no picture has.
             flat = codes.get(0x10 | data[begin + 4] & 15, 1) & 15 == 0
-            return LOST if not flat and data.find(ZEROS, end, data.find(b"\xff\xd9", end)) >= 0 else ""
+            zeros = not flat and 0 <= data.find(ZEROS, end) < data.find(b"\xff\xd9", end)
+            return LOST if zeros else ""
     return ""
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from afdcli.errors import WrongUse
-from afdcli.photos.sources import Source
+from afdcli.photos.source import Source
 
 _WNID = re.compile(r"n\d{8}")
 NEAR = 0.85
@@ -51,7 +51,7 @@ def labels_of(sources: Sequence[Source], labels: Labels) -> list[int | None]:
     """
     classes = _Classes(labels)
     paths = [source.name.split("/")[:-1] for source in sources]
-    found = {folder: classes.named(folder) for folder in {path[0] if path else "" for path in paths}}
+    found = {folder: classes.named(folder) for folder in {source.stated for source in sources}}
     if not any(found.values()):
         _check_meant_none(sources, paths, classes)
         return [None] * len(sources)
@@ -66,7 +66,7 @@ def labels_of(sources: Sequence[Source], labels: Labels) -> list[int | None]:
         if len(fitting) > 1:
             numbers = " or ".join(map(str, sorted(fitting)))
             raise WrongUse(f"The folder '{folder}' could be class {numbers}. Name it by its index.")
-    return [min(found[path[0]]) for path in paths]
+    return [min(found[source.stated]) for source in sources]
 
 
 def _check_meant_none(sources: Sequence[Source], paths: Sequence[Sequence[str]], classes: _Classes) -> None:

@@ -24,11 +24,12 @@ from afdcli.errors import UnreadableImage
 from afdcli.formats import codecs
 from afdcli.machines.hardware import most_memory
 from afdcli.options import ReadOptions
-from afdcli.photos import jpeg, remote
+from afdcli.photos import archives, jpeg, remote
 from afdcli.photos.opened import Opened
 from afdcli.photos.opening import of_pillow, opened, undecoded, unidentified
 from afdcli.photos.quality import jpeg_quality
 from afdcli.photos.rgb import ORIENTATION, SIDEWAYS, check_pixels, remaining_turn, to_rgb
+from afdcli.photos.source import Source
 
 FORMATS = ("PNG", "GIF", "BMP", "DIB", "TIFF", "PPM", *codecs.available())
 """The decoders that are open. Others stay closed: the rarer a decoder, the more often it has had a security hole."""
@@ -65,11 +66,13 @@ def read_rgb(path: str, options: ReadOptions, least: int | None = None) -> Photo
 
 
 def read_file(path: str) -> bytes:
-    """The bytes of the file at `path`, which may be a URI.
+    """The bytes of the file at `path`, which may be a URI, or a member's address.
 
     Raises:
         UnreadableImage: there are none to be had.
     """
+    if archives.is_address(path):
+        return archives.read(path)
     if remote.is_uri(path):
         if data := remote.read(path):
             return data
@@ -107,6 +110,11 @@ _OS_REASONS = {
     errno.EACCES: "no permission to read it",
     errno.EPERM: "no permission to read it",
 }
+
+
+def read_source(source: Source) -> bytes:
+    """The bytes of `source`: those that it brings, or else as `read_file` reads them, and raises."""
+    return source.data or read_file(source.path)
 
 
 def decode_rgb(data: bytes, options: ReadOptions, least: int | None = None) -> Photo:

@@ -563,7 +563,7 @@ def test_no_two_photos_get_the_same_copy(tmp_path, monkeypatch, first, second):
     here = tmp_path / "one" / "two"
     here.mkdir(parents=True)
     monkeypatch.chdir(here)
-    monkeypatch.setattr("afdcli.photos.sources.Sources.__iter__", lambda _: iter(found))
+    monkeypatch.setattr("afdcli.photos.sources.Sources._search", lambda *_: iter(found))
     found = []
     for number, name in enumerate((first, second)):
         path = tmp_path / f"{number}.png"
