@@ -4,6 +4,7 @@
 #
 #     benchmarks/methods.sh PHOTOS DATASET FOLDER [STEPS]
 #
+# `unseen` is damage that is no compression, and needs: pip install 'afd-dedrift[corruptions]'
 # PHOTOS need no labels; DATASET has a folder for each class. What is in FOLDER already is not trained again.
 set -euo pipefail
 photos=$1 dataset=$2 folder=$3 steps=${4:-2000}
@@ -26,7 +27,7 @@ train afd --method afd --growth 2 --hidden 64 --rank 128 --estimator paper # wid
 
 weights=none
 for name in augment restore ddp fct fct-unmapped afd; do weights+=",$folder/$name.safetensors"; done
-for preset in imagenet-c multi avif photos; do
+for preset in imagenet-c multi avif photos unseen; do
     afd evaluate "$dataset" --preset "$preset" --weights "$weights" --compare --output "$folder/$preset.csv"
 done
 python "$(dirname "$0")/wrong_quality.py" "$folder/fct.safetensors" "$dataset"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from afdcli.cli.flags import offering
-from afdcli.formats.codecs import CODECS, scales, settings_told
+from afdcli.formats.codecs import CODECS, CORRUPTIONS, scales, settings_told
 from afdcli.options import PRESETS, RECIPES, SUBSAMPLINGS, Compression
 from afdcli.options.damage import SHIFT, levels_of, whole_numbers
 from afdcli.options.rules import OneOf
@@ -48,10 +48,12 @@ Level = Annotated[
     list[str] | None,
     typer.Option(
         help=f"A codec and its qualities, such as webp:50,20; may be repeated. Codecs are {scales()}. What else its"
-        f" encoder is told comes after another colon, such as avif:30:speed=4,subsampling=4:4:4: {settings_told()}.",
+        f" encoder is told comes after another colon, such as avif:30:speed=4,subsampling=4:4:4: {settings_told()}."
+        " Or a corruption of ImageNet-C and its severities from 1 to 5, such as gaussian_noise:1,3,5:"
+        f" {', '.join(CORRUPTIONS)}.",
         metavar="CODEC:QUALITY,...[:SETTING=VALUE,...]",
         show_default=False,
-        autocompletion=offering([f"{codec}:" for codec in CODECS]),
+        autocompletion=offering([f"{codec}:" for codec in (*CODECS, *CORRUPTIONS)]),
     ),
 ]
 Subsampling = Annotated[

@@ -188,7 +188,7 @@ def _open_manifest(
         "size": options.size,
         "seed": options.seed,
         **{name: value for name, value in options.read.deciding().items() if name != "max_pixels"},
-        "encoder": codecs.versions()[degradation.last.codec],
+        "encoder": codecs.kind(degradation.last.codec).provider(),
     }
     if options.to != "files":
         settings |= {"to": options.to, "shard_size": options.shard_size}
@@ -358,7 +358,7 @@ def _copy_name(source: Source, codec: str) -> str:
     Raises:
         UnreadableImage: no copy can be called so.
     """
-    name, endings = relative(source.name), codecs.CODECS[codec].endings
+    name, endings = relative(source.name), codecs.kind(codec).endings
     if os.path.splitext(name)[1].lower() in endings:
         return name
     added = endings[0]

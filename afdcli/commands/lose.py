@@ -15,7 +15,7 @@ import numpy as np
 from afdcli.commands.evaluate import PROGRAM, classify_all, load_all
 from afdcli.formats import codecs
 from afdcli.formats.rows import Row
-from afdcli.options import Compression, Degradation, EvaluateOptions
+from afdcli.options import Compression, Degradation, EvaluateOptions, ReadOptions
 from afdcli.photos.damage import Case, Damaged, Level
 from afdcli.photos.labels import labels_of
 from afdcli.photos.sources import Sources
@@ -149,7 +149,7 @@ class Search:
             OutputRefused: there is no room.
         """
         rows, options = self.rows(), self._options
-        settings = {"lose": options.lose, "sure": options.sure, "codecs": options.searched, "read": options.read.exif}
+        settings = {"lose": options.lose, "sure": options.sure, "codecs": options.searched, **options.read.deciding()}
         content = {**record(PROGRAM, settings, options), **self.sources.left_out()}
         with ResultFile(options.output, COLUMNS, content, resume=None, overwrite=options.overwrite) as file:
             file.write(rows)
@@ -168,5 +168,7 @@ def degrade_command(rows: list[Row], options: EvaluateOptions) -> str:
     levels = dict.fromkeys(f"--level {row['codec']}:{row['quality']}" for row in rows if row["quality"] is not None)
     if not levels:
         return ""
-    read = [f"--icc {options.read.icc}"] + [f"--exif {options.read.exif}"] * (options.read.exif != "apply")
-    return " ".join(["afd degrade", shlex.quote(str(options.dataset)), "copies", *levels, *read])
+    usual = ReadOptions(icc="apply").deciding()  # as afd degrade reads where it is told nothing
+    read = {name: value for name, value in options.read.deciding().items() if usual.get(name) != value}
+    flags = [f"--{name.replace('_', '-')} {value}" for name, value in read.items()]
+    return " ".join(["afd degrade", shlex.quote(str(options.dataset)), "copies", *levels, *flags])

@@ -215,6 +215,42 @@ CODECS = {
 """All that afd compresses with, by the names that `--level` takes. To add a codec, add its row."""
 
 
+@functools.cache
+def _corruptions_provider() -> str | None:
+    try:
+        return f"imagecorruptions-imaug {metadata.version('imagecorruptions-imaug')}"
+    except metadata.PackageNotFoundError:
+        return None
+
+
+IMAGENET_C = (
+    *("gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+    *("snow", "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate"),
+)
+"""The corruptions of ImageNet-C (Hendrycks and Dietterich, ICLR 2019), but for JPEG's."""
+CORRUPTIONS = {
+    name: Codec(
+        pillow="PNG",
+        title=name.replace("_", " "),
+        endings=(".png",),
+        begins=rb"\x89PNG\r\n\x1a\n",
+        qualities=range(5, 0, -1),
+        settings=lambda quality, subsampling: {"compress_level": 1},
+        provider=_corruptions_provider,
+        package="imagecorruptions-imaug",
+        help="ImageNet-C's severity",
+    )
+    for name in (*IMAGENET_C, "speckle_noise", "gaussian_blur", "spatter", "saturate")
+}
+"""Damage that is no compression: pixels are changed, and saved without loss. What is a quality elsewhere is a severity
+here, from 1 to 5. `--level` takes their names as those of codecs."""
+
+
+def kind(name: str) -> Codec:
+    """The codec or corruption called `name`."""
+    return CORRUPTIONS[name] if name in CORRUPTIONS else CODECS[name]
+
+
 def scales() -> str:
     """Each codec with its scale, as one text for the user: `jpeg (1 to 100: JPEG's quality factor), avif (...)`."""
     return ", ".join(
@@ -258,11 +294,9 @@ def require(name: str) -> None:
     Raises:
         AfdError: it cannot; the text names the package to install.
     """
-    codec = CODECS[name]
-    if codec.provider() is None:
-        raise AfdError(
-            f"Nothing here can write {name.upper()}. Install what is missing with: pip install {codec.package}"
-        )
+    if (provided := kind(name)).provider() is None:
+        what = f"make {name}" if name in CORRUPTIONS else f"write {name.upper()}"
+        raise AfdError(f"Nothing here can {what}. Install what is missing with: pip install {provided.package}")
 
 
 def versions() -> dict[str, str | None]:

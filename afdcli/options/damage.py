@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from afdcli.errors import WrongUse
-from afdcli.formats.codecs import CODECS
+from afdcli.formats.codecs import CODECS, CORRUPTIONS, kind
 from afdcli.formats.tables import Tables, read_tables
 from afdcli.options.rules import AtLeast, OneOf, nearest, split_commas
 
@@ -30,7 +30,7 @@ class Compression:
     """One lossy save: a level of damage."""
 
     codec: str
-    """The name of the codec, such as `webp`: one of those in `CODECS`."""
+    """The name of the codec, such as `webp`: one of those in `CODECS`, or in `CORRUPTIONS`."""
     quality: int
     """Where on the codec's own scale it saves, see `QUALITIES`. The scales of two codecs cannot be compared."""
     subsampling: str = "4:2:0"
@@ -48,11 +48,13 @@ class Compression:
         Raises:
             WrongUse: there is no such codec, or it has no such quality, subsampling or setting.
         """
-        OneOf(*CODECS).check("The codec", self.codec)
-        codec = CODECS[self.codec]
+        OneOf(*CODECS, *CORRUPTIONS).check("The codec", self.codec)
+        codec = kind(self.codec)
         scale = codec.qualities
         if self.quality not in scale:
-            raise WrongUse(f"{self.codec.upper()} takes qualities from {scale[0]} to {scale[-1]}, not {self.quality}.")
+            what = "severities" if self.codec in CORRUPTIONS else "qualities"
+            low, high = min(scale), max(scale)
+            raise WrongUse(f"{self.codec.upper()} takes {what} from {low} to {high}, not {self.quality}.")
         OneOf(*codec.subsamplings).check("--subsampling", self.subsampling)
         object.__setattr__(self, "settings", _checked_settings(self.codec, self.settings))
         if isinstance(self.tables, Mapping):  # as a record has them
@@ -74,7 +76,7 @@ class Compression:
 
 def _checked_settings(codec: str, given: Any) -> tuple[tuple[str, str], ...]:
     """The settings `given` to `codec` that change anything, in the order of its table."""
-    table, found = CODECS[codec].extras, {}
+    table, found = kind(codec).extras, {}
     for name, value in given.items() if isinstance(given, Mapping) else given:
         if name not in table:
             raise no_setting(codec, name)
@@ -86,7 +88,7 @@ def _checked_settings(codec: str, given: Any) -> tuple[tuple[str, str], ...]:
 
 def no_setting(codec: str, name: str) -> WrongUse:
     """The refusal of a setting that `codec` does not have."""
-    row = CODECS[codec]
+    row = kind(codec)
     names = [*row.extras, *["subsampling"] * (len(row.subsamplings) > 1), *["qtables"] * row.takes_tables]
     known = f"takes {', '.join(names)}, not '{name}'" if names else f"takes nothing beside its quality, not '{name}'"
     return WrongUse(f"{codec.upper()} {known}{nearest(name, names)}.")
@@ -189,7 +191,7 @@ def levels_of(values: Level | Iterable[Level], subsampling: str = Compression.su
         if not qualities.strip():
             raise WrongUse(f"--level takes a codec and its qualities, such as webp:50,20, not '{value}'.")
         codec, numbers = codec.strip(), whole_numbers("--level", qualities)
-        OneOf(*CODECS).check("The codec", codec)
+        OneOf(*CODECS, *CORRUPTIONS).check("The codec", codec)
         told = {"subsampling": subsampling, **(_settings_of(codec, settings) if ":" in rest else {})}
         found += [Compression(codec, one, **told) for one in numbers]
     return tuple(found)
@@ -205,7 +207,7 @@ def _settings_of(codec: str, text: str) -> dict[str, Any]:
         if name in words:
             raise WrongUse(f"--level takes each setting once, and has {name} twice.")
         words[name] = value
-    row, found = CODECS[codec], dict[str, Any]()
+    row, found = kind(codec), dict[str, Any]()
     if len(row.subsamplings) > 1 and "subsampling" in words:
         found["subsampling"] = words.pop("subsampling")
     if row.takes_tables and "qtables" in words:

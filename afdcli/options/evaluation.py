@@ -11,6 +11,7 @@ from annotated_doc import Doc
 
 from afdcli.errors import WrongUse
 from afdcli.formats.codecs import CODECS, installed
+from afdcli.formats.codecs import IMAGENET_C as CORRUPTIONS_C
 from afdcli.machines.hardware import default_workers
 from afdcli.options.damage import Compression, levels_of
 from afdcli.options.fields import Options, fields_of, flat
@@ -254,7 +255,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "order": "compress-first",
         "codecs": (INSTALLED,),
     },
+    "unseen": {"levels": tuple(Compression(name, severity) for name in CORRUPTIONS_C for severity in range(1, 6))},
 }
 """Protocols as settings of `EvaluateOptions`, by name: ImageNet-C's JPEG severities (AFD, Table V); one to five of them
-one after the other (Table VI); about the same damage as AVIF; the same JPEG qualities as real photos have them; and
-every codec from the smallest files to such that cost nothing."""
+one after the other (Table VI); about the same damage as AVIF; the same JPEG qualities as real photos have them; every
+codec from the smallest files to such that cost nothing; and what is no compression, which no module was trained on."""

@@ -18,9 +18,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from afdcli.errors import UnreadableImage
-from afdcli.formats.codecs import CODECS
+from afdcli.formats.codecs import CORRUPTIONS, kind
 from afdcli.options import Compression, Degradation, EvaluateOptions, ReadOptions
 from afdcli.photos import archives, jpeg
+from afdcli.photos.corruptions import corrupted
 from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import decode_rgb, read_file, read_source, unhampered_pillow
 from afdcli.photos.source import Source
@@ -30,17 +31,22 @@ BLOCK = 8
 """The side of the blocks that JPEG transforms, in pixels."""
 
 
-def encode(image: Image.Image, compression: Compression) -> bytes:
+def encode(image: Image.Image, compression: Compression, rng: np.random.Generator | None = None) -> bytes:
     """The file, without metadata, that one lossy save of `image` (mode RGB) makes.
+
+    Of a corruption, which is drawn by `rng`, it is the corrupted image, saved without loss.
 
     Raises:
         UnreadableImage: the codec cannot hold it, for instance because a side is too long; or its encoder failed.
     """
     buffer = io.BytesIO()
-    codec, info, name = CODECS[compression.codec], image.info, compression.codec.upper()
+    codec, info, name = kind(compression.codec), image.info, compression.codec.upper()
     settings = _told(compression)
     if codec.most_side is not None and max(image.size) > codec.most_side:
         raise UnreadableImage(f"{name} cannot hold a side of {max(image.size):,} pixels, only {codec.most_side:,}")
+    if compression.codec in CORRUPTIONS:
+        with _in_words("cannot be corrupted"):
+            image = corrupted(image, compression.codec, compression.quality, rng or np.random.default_rng(0))
     image.info = {}  # Pillow would write some metadata of its own accord.
     try:
         with _in_words(f"cannot be saved as {name} at {image.width:,} x {image.height:,} pixels"):
@@ -52,7 +58,7 @@ def encode(image: Image.Image, compression: Compression) -> bytes:
 
 def _told(compression: Compression) -> dict[str, Any]:
     """What Pillow's `save` is told."""
-    codec = CODECS[compression.codec]
+    codec = kind(compression.codec)
     told = codec.settings(compression.quality, compression.subsampling)
     told |= {codec.extras[name].keyword: codec.extras[name].values[text] for name, text in compression.settings}
     if compression.tables is not None:  # Without a quality, Pillow takes them as they are.
@@ -90,7 +96,7 @@ def _in_words(what: str) -> Iterator[None]:
 
 def degrade_photo(image: Image.Image, degradation: Degradation, seed: int, name: str) -> bytes:
     """`degrade` the photo called `name`: with the same `seed` always to the same file."""
-    draws = len(degradation.chain) > 1
+    draws = len(degradation.chain) > 1 or degradation.last.codec in CORRUPTIONS
     return degrade(image, degradation, rng_for(seed, name, degradation.name) if draws else None)
 
 
@@ -109,8 +115,8 @@ def degrade(image: Image.Image, degradation: Degradation, rng: np.random.Generat
         left, top = _grid_offset(rng) if degradation.shift else (0, 0)
         with _in_words("cannot be compressed several times"), unhampered_pillow():
             padded = Image.fromarray(np.pad(np.asarray(image), ((top, 0), (left, 0), (0, 0)), mode="edge"))
-            image = decode(encode(padded, compression)).crop((left, top, padded.width, padded.height))
-    data = encode(image, degradation.last)
+            image = decode(encode(padded, compression, rng)).crop((left, top, padded.width, padded.height))
+    data = encode(image, degradation.last, rng)
     size_of(data)
     return data
 

@@ -18,12 +18,14 @@ from matplotlib.ticker import LogLocator
 from afdcli import atomic
 from afdcli.formats.marks import PNG_KEY
 from afdcli.formats.rows import Row
-from afdcli.results.naming import damage_title, told_apart, visible
+from afdcli.results.naming import damage_title, is_compression, told_apart, visible
 
 RIGHT_ANGLE = 90.0
 SMOOTHING = 50
 """A curve of many steps has about so many points, each the mean of the steps around it."""
 
+ABREAST = 7
+"""How many panels stand beside each other."""
 WEIGHTS = {"none": "without a module", "auto": "with the module"}
 
 
@@ -100,10 +102,13 @@ def accuracy_curves(rows: Sequence[Row], picture: Path) -> None:
     lines = list(dict.fromkeys((row["backbone"], row["weights"]) for row in rows))
     several = len({backbone for backbone, _ in lines}) > 1
     panels = list(dict.fromkeys((row["codec"], row["passes"]) for row in rows if row["quality"] is not None))
-    figure = Figure(figsize=(1 + 4 * max(1, len(panels)), 4), layout="constrained")
-    for axes, (codec, passes) in zip(
-        figure.subplots(1, max(1, len(panels)), sharey=True, squeeze=False)[0], panels, strict=False
-    ):
+    width = min(max(1, len(panels)), ABREAST)
+    height = -(-max(1, len(panels)) // width)
+    figure = Figure(figsize=(1 + 4 * width, 4 * height), layout="constrained")
+    grid = figure.subplots(height, width, sharey=True, squeeze=False)
+    for axes in grid.flat[max(1, len(panels)) :]:
+        axes.set_axis_off()
+    for axes, (codec, passes) in zip(grid.flat, panels, strict=False):
         for number, line in enumerate(lines):
             mine = [row for row in rows if (row["backbone"], row["weights"]) == line]
             shown = [row for row in mine if (row["codec"], row["passes"]) == (codec, passes)]
@@ -121,11 +126,13 @@ def accuracy_curves(rows: Sequence[Row], picture: Path) -> None:
                 axes.axhline(mine[0]["top1"], color=colour, lw=1, ls=":")
             figures = [row["top1"] if labelled else row["agreement"] for row in shown]
             axes.plot(place, figures, f"{colour}-o", markersize=4, label=_shown(name))
-        axes.set(title=f"{passes} passes" if passes > 1 else "", xlabel=f"{damage_title(codec)} quality", xticks=place)
-        axes.invert_xaxis()
+        scale = "quality" if is_compression(codec) else "severity"
+        axes.set(title=f"{passes} passes" if passes > 1 else "", xlabel=f"{damage_title(codec)} {scale}", xticks=place)
+        if scale == "quality":  # damage grows to the right
+            axes.invert_xaxis()
         _plain(axes)
-    if panels:
-        figure.axes[0].set_ylabel("top-1, %; dotted: undamaged" if labelled else "agreement, %")
+    for axes in grid[:, 0] if panels else ():
+        axes.set_ylabel("top-1, %; dotted: undamaged" if labelled else "agreement, %")
     _save(figure, picture, "afd evaluate", 150)
 
 
@@ -135,7 +142,7 @@ def rate_curves(rows: Sequence[Row], picture: Path) -> None:
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
     lines = list(dict.fromkeys((row["backbone"], row["weights"]) for row in rows))
-    kinds = list(dict.fromkeys((row["codec"], row["passes"]) for row in rows if row["quality"] is not None))
+    kinds = list(dict.fromkeys((row["codec"], row["passes"]) for row in rows if is_compression(row["codec"])))
     measure = "agreement" if rows[0]["top1"] is None else "top1"
     for number, (codec, passes) in enumerate(kinds):
         for line, style in zip(lines, _styles(len(lines)), strict=True):

@@ -26,7 +26,13 @@ def in_markdown(name: str) -> str:
 def damage_title(kind: str) -> str:
     """What a table or a picture calls a kind of damage, see `Degradation.kind`: `AVIF speed=4` for `avif speed=4`."""
     codec, blank, rest = kind.partition(" ")
-    return f"{CODECS[codec].title if codec in CODECS else codec}{blank}{rest}"
+    title = CODECS[codec].title if codec in CODECS else codec.replace("_", " ")
+    return f"{title}{blank}{rest}"
+
+
+def is_compression(kind: str) -> bool:
+    """Whether this kind of damage is a codec's, with a quality, and not a corruption with a severity."""
+    return kind.partition(" ")[0] in CODECS
 
 
 def told_apart(names: Sequence[str]) -> dict[str, str]:

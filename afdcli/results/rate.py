@@ -14,7 +14,7 @@ import numpy as np
 from afdcli.formats.rows import Row
 from afdcli.results.akima import Curves
 from afdcli.results.delta import GRID, Band, Delta, Points, delta, no_curve, shared_range
-from afdcli.results.naming import damage_title, in_markdown, told_apart
+from afdcli.results.naming import damage_title, in_markdown, is_compression, told_apart
 from afdcli.results.outcomes import Outcomes
 from afdcli.results.statistics import resampled
 
@@ -91,7 +91,7 @@ def curves_of(outcomes: Outcomes) -> list[Curve]:
     mean = sizes[:, :, 0].mean(0)
     for number in sorted(range(1, len(levels)), key=lambda one: mean[one]):
         kinds.setdefault((levels[number].codec, levels[number].passes), []).append(number)
-    order = list(dict.fromkeys((level.codec, level.passes) for level in levels[1:]))
+    order = [kind for kind in dict.fromkeys((one.codec, one.passes) for one in levels[1:]) if is_compression(kind[0])]
     found = []
     for one in outcomes.measured:
         said = one.classes[:, :, 0]

@@ -30,8 +30,10 @@ from afdcli.options import (
     DegradeOptions,
     EvaluateOptions,
     ModelOptions,
+    ReadOptions,
     degradations,
 )
+from afdcli.options.damage import levels_of
 from afdcli.photos import damage
 from afdcli.photos.sources import Sources
 from afdcli.results.accuracy import COLUMNS
@@ -308,6 +310,38 @@ def test_avif_levels_are_measured(plain):
     clean, row = evaluate(plain, 10, codec="avif")
     assert (row["codec"], row["quality"]) == ("avif", 10)
     assert row["bytes_per_pixel"] < clean["bytes_per_pixel"] / 2
+
+
+@pytest.mark.slow
+def test_corruptions_are_measured_as_codecs_are_and_are_the_same_copies(plain, tmp_path):
+    pytest.importorskip("imagecorruptions")
+    clean, *rows = evaluate(plain, 1, 5, codec="gaussian_noise", order="compress-first")
+    assert [(row["codec"], row["quality"], row["passes"]) for row in rows] == [
+        ("gaussian_noise", 1, 1),
+        ("gaussian_noise", 5, 1),
+    ]
+    assert rows[1]["agreement"] < clean["agreement"]
+    wanted = degradations(tuple(Compression("gaussian_noise", severity) for severity in (1, 5)), 1, False)
+    list(Degrading(DegradeOptions(plain, tmp_path / "copies", wanted, read=ReadOptions(), workers=0)).copies())
+    assert (tmp_path / "copies" / "gaussian_noise-5" / "0.jpg.png").exists()
+    assert by_quality(evaluate(plain, degraded=tmp_path / "copies")) == by_quality([clean, *rows])
+
+
+@pytest.mark.slow
+def test_what_an_encoder_is_told_is_in_rows_and_manifests_and_copies_are_the_same(plain, tmp_path):
+    levels = levels_of(["webp:20:method=0", "jpeg:20:optimize=yes,subsampling=4:4:4"])
+    run = Evaluation(EvaluateOptions(plain, levels=levels, order="compress-first", model=CPU, workers=0), writes=False)
+    list(run.photos())
+    rows = run.rows()
+    assert [row["codec"] for row in rows[1:]] == ["webp method=0", "jpeg 4:4:4 optimize=yes"]
+    wanted = degradations(levels, 1, False)
+    degrading = Degrading(DegradeOptions(plain, tmp_path / "copies", wanted, read=ReadOptions(), workers=0))
+    kinds = {copy.row["codec"] for _, copies in degrading.copies() for copy in copies}
+    assert kinds == {"webp method=0", "jpeg 4:4:4 optimize=yes"}
+    from_copies = evaluate(plain, degraded=tmp_path / "copies")
+    assert {row["codec"]: row["bytes_per_pixel"] for row in from_copies} == {
+        row["codec"]: row["bytes_per_pixel"] for row in rows
+    }
 
 
 def test_each_number_of_passes_has_its_rows(plain):
