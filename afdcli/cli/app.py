@@ -111,8 +111,7 @@ def evaluate(
     with report.shown_anyway(rows, quiet):
         run.write(rows)
     if not quiet:
-        report.show_accuracies(rows, options.output)
-        report.show_weights(run.about)
+        report.show_accuracies(rows, options.output, run.about)
         report.show_passed_over(run.sources)
     return tracker.conclude("They are in no row.")
 

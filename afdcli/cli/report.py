@@ -136,12 +136,6 @@ def _backbone(about: Description) -> str:
     return f"{about.backbone} with {'EMA weights' if about.backbone_ema else 'no EMA weights'} ({about.backbone_part})"
 
 
-def show_weights(about: Description) -> None:
-    """Say which of the weights in its file the backbone has, where the file has parts."""
-    if about.backbone_part:
-        out.print(f"The backbone is {visible(_backbone(about))}.", markup=False)
-
-
 def show_passed_over(sources: Sources) -> None:
     """Say what of the inputs gave no row, if anything."""
     if sources.passed_over:
@@ -223,8 +217,9 @@ def show_exported(exported: Exported) -> None:
     )
 
 
-def show_accuracies(rows: Sequence[Row], output: Path | None) -> None:
-    """Print what `afd evaluate` measured, and that the rows are in `output`, if they could be written."""
+def show_accuracies(rows: Sequence[Row], output: Path | None, about: Description | None = None) -> None:
+    """Print what `afd evaluate` measured, that the rows are in `output`, if they could be written, and which of the
+    weights in its file the backbone has, if `about` it that is known."""
     labelled = rows[0]["top1"] is not None
     compared = any(row["difference"] is not None for row in rows)
     several = len({row["backbone"] for row in rows}) > 1
@@ -243,7 +238,8 @@ def show_accuracies(rows: Sequence[Row], output: Path | None) -> None:
     table([*heads, "agreement %", "bytes a pixel"], cells, left=2 + several)
     unlabelled = "" if labelled else " No folder is named like a class, so only agreement could be measured."
     where = "" if output is None else f" Rows are in {shown(str(output))}."
-    out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}.{where}{unlabelled}", markup=False)
+    taken = f" The backbone is {shown(_backbone(about))}." if about is not None and about.backbone_part else ""
+    out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}.{where}{taken}{unlabelled}", markup=False)
 
 
 def show_smallest(rows: Sequence[Row], options: EvaluateOptions, command: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from afdcli.engines.engine import Engine
+from afdcli.engines.engine import NO_NUMBER, Engine, are_numbers
 from afdcli.engines.loading import load_engine
 from afdcli.errors import WrongUse
 from afdcli.formats import codecs
@@ -281,7 +281,29 @@ def classify_damaged(
                 right = np.where(index == known[:, None, None], probability, 0).sum(2)
                 turned = None if drift is None else np.reshape(drift, shape[:2])
                 outcome.said[name] = Said(index[:, :, :most], probability[:, :, :most], right, turned)
-        yield outcome
+        yield _with_numbers(outcome)
+
+
+def _with_numbers(outcome: Outcome) -> Outcome:
+    """`outcome`, where a photo that any classifier gives no number for, at any level, could not be read."""
+    if not outcome.said:
+        return outcome
+    answers = [answer for one in outcome.said.values() for answer in (one.probabilities, one.right, one.drift)]
+    sound = are_numbers(*answers)
+    if sound.all():
+        return outcome
+    each = iter(sound)
+    batch = [one if one.error or next(each) else replace(one, error=NO_NUMBER) for one in outcome.batch]
+    said = {
+        name: Said(
+            one.classes[sound],
+            one.probabilities[sound],
+            one.right[sound],
+            None if one.drift is None else one.drift[sound],
+        )
+        for name, one in outcome.said.items()
+    }
+    return Outcome(batch, said, outcome.seconds)
 
 
 def load_all(options: EvaluateOptions) -> dict[str, Engine]:
