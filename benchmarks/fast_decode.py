@@ -67,7 +67,7 @@ if __name__ == "__main__":
     classes, known = [], []
     for batch in in_parts(zip(labels, seen, strict=True), 16):
         readable = [(label, photo) for label, photo in batch if photo is not None]
-        index, _, _ = engine.predict_topk(np.concatenate([pixels for _, pixels in readable]), 1)
+        index = engine.predict_topk(np.concatenate([pixels for _, pixels in readable]), 1)[0]
         classes.append(index.reshape(len(readable), len(WAYS)))
         known += [one for one, _ in readable]
     each = np.concatenate(classes)
