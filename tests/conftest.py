@@ -76,14 +76,13 @@ def dedrifted(tmp_path: Path) -> tuple[Path, Path]:
     from afdcli.methods.afd import AFDConfig, AFDModule
     from afdcli.models.backbones import load_backbone
     from afdcli.models.checkpoint import Checkpoint, save_checkpoint
-    from afdcli.models.taps import split
 
     torch.manual_seed(0)
     network, file = tmp_path / "network.safetensors", tmp_path / "module.safetensors"
     save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), network)
     backbone = load_backbone("test_resnet", network)
-    cut = split(backbone, "stage1")
-    module = AFDModule(AFDConfig(cut.channels, width=4, depth=1, later=cut.blocks, rank=4))
+    tap = backbone.tap("stage1")
+    module = AFDModule(AFDConfig(tap.place.channels, width=4, depth=1, later=tap.widths, rank=4))
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     save_checkpoint(Checkpoint(module, "stage1", "test_resnet", backbone.fingerprint), file)

@@ -15,7 +15,8 @@ import torch
 from afdcli import Classification, ClassifyOptions, Degradation, DegradeOptions, Degrading, EvaluateOptions, Evaluation
 from afdcli.formats import codecs
 from afdcli.models.checkpoint import load_checkpoint
-from afdcli.options import IMAGENET_C, Compression
+from afdcli.models.classifier import load_classifier
+from afdcli.options import IMAGENET_C, Compression, ModelOptions
 
 KEPT = Path(__file__).with_name("kept")
 PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
@@ -94,4 +95,16 @@ def test_a_module_of_before_computes_what_it_did(name):
     mended, drift = module.mend(kept["features"], kept["images"])
     torch.testing.assert_close(drift, kept["drift"], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(mended, kept["mended"], atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(module.correct(drift, 2, kept["later"]), kept["corrected"], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(module.correct(drift, 1, kept["later"]), kept["corrected"], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["shipped", "stem"])
+def test_a_classifier_with_a_module_of_before_gives_the_same_probabilities(name):
+    """Of the time when classifiers were taken apart, and a module knew the layers between the blocks as well."""
+    weights = "auto" if name == "shipped" else str(KEPT / "stem.safetensors")
+    classifier = load_classifier(ModelOptions(device="cpu"), weights)
+    squares = np.random.default_rng(0).integers(0, 256, (2, 7, 7, 3), dtype=np.uint8)
+    index, probability, drift = classifier.predict_topk(squares.repeat(32, 1).repeat(32, 2), 1000)
+    with np.load(KEPT / "probabilities.npz") as kept:
+        np.testing.assert_allclose(probability, np.take_along_axis(kept[name], index, 1), atol=1e-5)
+        np.testing.assert_allclose(drift, kept[f"{name}_drift"], rtol=1e-5)

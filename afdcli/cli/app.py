@@ -110,6 +110,7 @@ def evaluate(
         run.write(rows)
     if not quiet:
         report.show_accuracies(rows, options.output)
+        report.show_weights(run.about)
         report.show_passed_over(run.sources)
     return tracker.conclude("They are in no row.")
 
@@ -147,11 +148,20 @@ def degrade(
 
 
 @command(app, TrainOptions)
-def train(given: Given[TrainOptions], recipe: short.Recipe = "default", quiet: short.Quiet = False) -> int:
-    options = given.options(short.named("--recipe", recipe, RECIPES))
+def train(
+    given: Given[TrainOptions],
+    recipe: short.Recipe = "default",
+    list_taps: short.ListTaps = False,
+    quiet: short.Quiet = False,
+) -> int:
+    options = given.options({**short.named("--recipe", recipe, RECIPES), **({"photos": ()} if list_taps else {})})
 
     from afdcli.cli import progress, report
-    from afdcli.commands.train import Training
+    from afdcli.commands.train import Training, taps_of
+
+    if list_taps:
+        report.show_taps(*taps_of(options.model))
+        return ALL_READ
     from afdcli.machines.hardware import reuse_memory
 
     reuse_memory()
@@ -206,11 +216,11 @@ def bench(given: Given[BenchOptions]) -> None:
     options = given.options()
 
     from afdcli.cli import report
-    from afdcli.commands.bench import bench
+    from afdcli.commands.bench import bench, limit
     from afdcli.machines.hardware import reuse_memory
 
     reuse_memory()
-    report.show_rates(bench(options))
+    report.show_limit(limit(report.show_rates(bench(options)), options))
 
 
 @command(app, ExportOptions)

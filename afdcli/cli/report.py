@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from afdcli.commands.export import Exported
     from afdcli.commands.fuse import Fused
     from afdcli.engines.engine import Engine
+    from afdcli.models.description import Description
+    from afdcli.models.places import Place
     from afdcli.results.resuming import Anew
 
 ROWS_SHOWN = 20
@@ -108,7 +110,7 @@ class ClassifySummary:
         facts = {
             "Classified": f"{self._read:,} of {self._total:,} photos in {seconds:.1f} s",
             "JPEG files": spread,
-            "Backbone": f"{about.backbone}, {'no' if about.method == 'none' else 'with a'} de-drifting module",
+            "Backbone": f"{_backbone(about)}, {'no' if about.method == 'none' else 'with a'} de-drifting module",
             "Engine": classifier.engine,
             "Rows": str(self._options.output),
         }
@@ -125,6 +127,19 @@ class ClassifySummary:
             return row["path"], "(could not be read)", None, None
         label = str(row["label_1"]).split(",")[0]
         return row["path"], label, f"{row['prob_1']:.2f}", row["quality"]
+
+
+def _backbone(about: Description) -> str:
+    """The backbone by name, and, where its file has parts, which of the weights in it were taken."""
+    if not about.backbone_part:
+        return about.backbone
+    return f"{about.backbone} with {'EMA weights' if about.backbone_ema else 'no EMA weights'} ({about.backbone_part})"
+
+
+def show_weights(about: Description) -> None:
+    """Say which of the weights in its file the backbone has, where the file has parts."""
+    if about.backbone_part:
+        out.print(f"The backbone is {visible(_backbone(about))}.", markup=False)
 
 
 def show_passed_over(sources: Sources) -> None:
@@ -147,6 +162,21 @@ def busy(
     return err.status(Text(text), spinner="dots" if err.encoding.startswith("utf") else "line")
 
 
+def show_taps(places: Sequence[Place], names: Mapping[str, str]) -> None:
+    """Print the places for a module in a backbone; `names` are the short ones, and the submodules they stand for."""
+    rows = [
+        (
+            ", ".join(short for short, name in names.items() if name == place.name),
+            place.name,
+            f"{place.channels} x {place.grid[0]} x {place.grid[1]}",
+            f"1/{place.reduction:.3g}",
+            str(place.layout),
+        )
+        for place in places
+    ]
+    table(("--tap", "submodule", "channels x h x w", "resolution", "layout"), rows, left=2)
+
+
 def show_validation(step: int, losses: Mapping[str, float], validation: Mapping[str, float]) -> None:
     """Print a line about how training goes."""
     agreement = f"agreement {validation['agreement_without']:.1f} -> {validation['agreement']:.1f} %"
@@ -164,16 +194,23 @@ def show_fused(fused: Fused) -> None:
     )
 
 
-def show_rates(rates: Iterable[Rate]) -> None:
-    """Print what `afd bench` measured, and meanwhile say on a terminal what it is at."""
-    rows = []
+def show_rates(rates: Iterable[Rate]) -> list[Rate]:
+    """Print what `afd bench` measured, and meanwhile say on a terminal what it is at. The `rates`, all of them."""
+    rows, measured = [], []
     with busy("Measuring ...") as status:
         for rate in rates:
+            measured.append(rate)
             speed = rate.photos_per_second
             rows.append((rate.part, rate.engine, rate.weights, f"{speed:.1f}", f"{1000 / speed:.1f}"))
             if status is not None:
                 status.update(f"Measuring ... {rate.part} {speed:.1f} photos a second")
     table(("part", "engine", "weights", "photos a second", "ms a photo"), rows, left=3)
+    return measured
+
+
+def show_limit(sentence: str) -> None:
+    """Say what `afd bench` found to be the slowest."""
+    out.print(sentence, markup=False)
 
 
 def show_exported(exported: Exported) -> None:

@@ -82,6 +82,23 @@ Passes = Annotated[
 Shift = Annotated[bool, typer.Option("--shift", help=SHIFT)]
 
 
+def _ask_for_no_photos(context: typer.Context, asked: bool) -> bool:
+    for one in context.command.params if asked else ():
+        one.required = False
+    return asked
+
+
+ListTaps = Annotated[
+    bool,
+    typer.Option(
+        "--list-taps",
+        help="Print the places in --backbone that --tap can name, and train nothing: no photos are needed.",
+        callback=_ask_for_no_photos,
+        is_eager=True,
+    ),
+]
+
+
 def named(flag: str, name: str, table: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """The settings called `name`; none for no name."""
     if name:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -39,7 +39,7 @@ class Classification:
                 interrupted run.
         """
         self._lock = Lock(options.output)
-        inputs = (*options.inputs, options.weights, options.model.backbone_checkpoint)
+        inputs = (*options.inputs, options.weights, *options.model.files)
         check_may_write(
             files_of(options.output), PROGRAM, overwrite=options.overwrite, resume=options.resume, inputs=inputs
         )
@@ -59,12 +59,13 @@ class Classification:
             "precision": options.model.precision,
             "topk": options.topk,
             "fast_decode": options.fast_decode,
-            **asdict(options.read),
+            **options.read.deciding(),
         }
+        settings |= about.labels_given(options.model)
         file = ResultFile(
             options.output,
             self._columns,
-            {**record(PROGRAM, settings, options), **self.sources.left_out()},
+            {**record(PROGRAM, settings, options), **about.weights_taken, **self.sources.left_out()},
             resume=options.resume,
             overwrite=options.overwrite,
         )
@@ -102,7 +103,12 @@ def rows_of(options: ClassifyOptions) -> Iterator[Row]:
 def _fitting(options: ClassifyOptions, about: Description) -> tuple[ClassifyOptions, Columns]:
     """`options` with no more classes than there are, and the columns that the rows then have."""
     options = replace(options, topk=min(options.topk, len(about.labels.names)))
-    return options, columns(options.topk, uses_quality=about.uses_quality, estimates_drift=about.estimates_drift)
+    return options, columns(
+        options.topk,
+        uses_quality=about.uses_quality,
+        estimates_drift=about.estimates_drift,
+        reads_truncated=options.read.truncated == "read",
+    )
 
 
 def _classify_anywhere(

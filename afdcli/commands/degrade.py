@@ -15,8 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from afdcli.errors import OutputRefused, UnreadableImage
 from afdcli.formats import codecs
 from afdcli.formats.rows import Row
@@ -25,11 +23,22 @@ from afdcli.machines.locks import Lock
 from afdcli.machines.processes import CRASHED, ordered_map
 from afdcli.options import Degradation, DegradeOptions
 from afdcli.photos import remote
-from afdcli.photos.damage import degrade_photo
+from afdcli.photos.damage import degrade_photo, size_of
 from afdcli.photos.preprocessing import Preprocessing
-from afdcli.photos.reading import decode_rgb, read_file
+from afdcli.photos.reading import Photo, decode_rgb, read_file
 from afdcli.photos.sources import Source, Sources, printable
-from afdcli.results.copies import COLUMNS, PARTIAL, PROGRAM, Places, check_free, folds_names, listed_in, relative, write
+from afdcli.results.copies import (
+    COLUMNS,
+    COMPLETE,
+    PARTIAL,
+    PROGRAM,
+    Places,
+    check_free,
+    folds_names,
+    listed_in,
+    relative,
+    write,
+)
 from afdcli.results.overlap import Among, Inside, check_apart, check_own, folder_of, manifest_of, origin
 from afdcli.results.record import record
 from afdcli.results.rowfile import ResultFile
@@ -152,13 +161,16 @@ def _open_manifest(options: DegradeOptions, degradation: Degradation, sources: l
         "degradation": degradation.recorded(),
         "size": options.size,
         "seed": options.seed,
-        "exif": options.read.exif,
-        "icc": options.read.icc,
+        **{name: value for name, value in options.read.deciding().items() if name != "max_pixels"},
         "encoder": codecs.versions()[degradation.last.codec],
     }
     path = manifest_of(options, degradation)
     content = {**record(PROGRAM, settings, options), "sources": sources}
-    return ResultFile(path, COLUMNS, content, resume=True, overwrite=options.overwrite)
+    return ResultFile(path, _columns(options), content, resume=True, overwrite=options.overwrite)
+
+
+def _columns(options: DegradeOptions) -> dict[str, type]:
+    return COLUMNS | COMPLETE if options.read.truncated == "read" else COLUMNS
 
 
 @contextmanager
@@ -212,13 +224,13 @@ def _degrade_one(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy
         digest = hashlib.sha256(data).hexdigest()
         each = zip(options.degradations, task.names, task.rows, task.ours, strict=True)
         jobs = [_Job(source, *one, digest) for one in each]
-        known = [job.is_verified(options.destination) for job in jobs]
+        known = [job.is_verified(options) for job in jobs]
         if not all(known):
-            image = decode_rgb(data, options.read).image
+            photo = decode_rgb(data, options.read)
             if options.size is not None:
-                image = Preprocessing(options.size)(image)
+                photo = replace(photo, image=Preprocessing(options.size)(photo.image))
         copies = [
-            Copy(job.before, True) if job.before is not None and is_known else job.make(image, options)
+            Copy(job.before, True) if job.before is not None and is_known else job.make(photo, options)
             for job, is_known in zip(jobs, known, strict=True)
         ]
     except UnreadableImage as error:
@@ -243,38 +255,44 @@ class _Job:
     digest: str
     """The source's SHA-256."""
 
-    def is_verified(self, destination: Path) -> bool:
-        """Whether the row is of this source, as it is now, and the copy is still the one that was written."""
+    def is_verified(self, options: DegradeOptions) -> bool:
+        """Whether the row is of this source, as it is now, and of the copy, which is still the one that was written."""
         row, path = self.before, f"{self.degradation.name}/{self.name}"
         expected = (printable(path), printable(self.source.name), self.digest)
         if row is None or (row["path"], row["source"], row["source_sha256"]) != expected:
             return False
         try:
-            return bool(row["sha256"] == hashlib.sha256((destination / path).read_bytes()).hexdigest())
-        except (OSError, ValueError):
+            data = (options.destination / path).read_bytes()
+            is_same = row["sha256"] == hashlib.sha256(data).hexdigest()
+            return is_same and row == self._row(data, size_of(data), row.get("complete"), options)
+        except (OSError, ValueError, UnreadableImage):
             return False
 
-    def make(self, image: Image.Image, options: DegradeOptions) -> Copy:
+    def make(self, photo: Photo, options: DegradeOptions) -> Copy:
         """Compress, and write. What one codec or file system refuses is no matter of the others."""
         try:
-            data = degrade_photo(image, self.degradation, options.seed, self.source.name)
+            data = degrade_photo(photo.image, self.degradation, options.seed, self.source.name)
             folder = os.path.join(options.destination, self.degradation.name)
             if not self.is_ours:
                 check_free(folder, self.name, data)
             write(folder, self.name, data)
         except UnreadableImage as error:
-            return _error(self.source, self.degradation, self.before, str(error))
-        row = {
-            **_row(self.source, self.degradation),
+            return _error(self.source, self.degradation, self.before, str(error), options)
+        return Copy(self._row(data, photo.image.size, photo.complete, options), False)
+
+    def _row(self, data: bytes, size: tuple[int, int], complete: bool | None, options: DegradeOptions) -> Row:
+        known = {"complete": complete} if "complete" in _columns(options) else {}
+        return {
+            **_row(self.source, self.degradation, options),
             "path": printable(f"{self.degradation.name}/{self.name}"),
             "status": "ok",
             "source_sha256": self.digest,
             "sha256": hashlib.sha256(data).hexdigest(),
             "bytes": len(data),
-            "width": image.width,
-            "height": image.height,
+            "width": size[0],
+            "height": size[1],
+            **known,
         }
-        return Copy(row, False)
 
 
 def _copy_name(source: Source, codec: str) -> str:
@@ -294,8 +312,8 @@ def _copy_name(source: Source, codec: str) -> str:
     return name + added
 
 
-def _row(source: Source, degradation: Degradation) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+def _row(source: Source, degradation: Degradation, options: DegradeOptions) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(_columns(options))
     last = degradation.last
     return row | {
         "source": printable(source.name),
@@ -307,11 +325,11 @@ def _row(source: Source, degradation: Degradation) -> dict[str, Any]:
 
 def _failed(task: Task, reason: str, options: DegradeOptions) -> list[Copy]:
     pairs = zip(options.degradations, task.rows, strict=True)
-    return [_error(task.source, degradation, before, reason) for degradation, before in pairs]
+    return [_error(task.source, degradation, before, reason, options) for degradation, before in pairs]
 
 
-def _error(source: Source, degradation: Degradation, before: Row | None, reason: str) -> Copy:
-    row = {**_row(source, degradation), "status": "error", "error": printable(reason)}
+def _error(source: Source, degradation: Degradation, before: Row | None, reason: str, options: DegradeOptions) -> Copy:
+    row = {**_row(source, degradation, options), "status": "error", "error": printable(reason)}
     return Copy(row, before == row)
 
 

@@ -24,6 +24,7 @@ from afdcli.formats.rows import Row
 from afdcli.machines.cluster import ray_map_parts
 from afdcli.machines.locks import Lock
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map
+from afdcli.models.description import Description
 from afdcli.options import Degradation, EvaluateOptions, degradations
 from afdcli.options.fields import settings_of
 from afdcli.photos.damage import Case, Damaged, Level, damage
@@ -98,12 +99,19 @@ class Evaluation:
         }
         for name in ("dataset", "model"):  # The photos are compared one by one, and the classifier as it is.
             del settings[name]
-        return {**record(PROGRAM, settings, self._options), **self.sources.left_out()}
+        settings |= self._about.labels_given(self._options.model)
+        taken = self._about.weights_taken
+        return {**record(PROGRAM, settings, self._options), **taken, **self.sources.left_out()}
 
     @property
     def already(self) -> int:
         """Photos that an earlier run had done, and that stay as they are."""
         return 0 if self._kept is None else self._kept.already
+
+    @property
+    def about(self) -> Description:
+        """What the first of the classifiers is."""
+        return self._about
 
     def photos(self) -> Iterator[Damaged]:
         """Read, damage and classify all photos; each is yielded, without its pixels, when it is counted, and safe.
@@ -209,7 +217,7 @@ def _check_outputs(options: EvaluateOptions, outcomes: Path) -> None:
     Raises:
         OutputRefused: see `check_may_write`.
     """
-    inputs = (*options.weights, options.model.backbone_checkpoint)
+    inputs = (*options.weights, *options.model.files)
     again = options.overwrite or options.resume
     made = [*files_of(options.output), *_beside(options)]
     if options.per_photo is not None:

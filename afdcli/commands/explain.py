@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -47,12 +46,12 @@ def explain(options: ExplainOptions) -> Explanation:
             raise UnreadableImage(f"'{options.photo}' cannot be compressed: {error}. Choose another codec.") from None
     with torch.inference_mode():
         images = classifier.to_tensor(np.stack([np.asarray(view) for view in (photo, compressed) if view is not None]))
-        features = classifier.features(images)
         assert classifier.module is not None
-        mended, drift = classifier.module.mend(features, images)
-        assert drift is not None
-        plain = classifier.tail(features).softmax(1)
-        dedrifted = classifier.tail(mended, partial(classifier.module.correct, drift)).softmax(1)
+        untouched = DedriftedClassifier(classifier.backbone).to(images.device)
+        outputs = classifier.outputs(images)
+        features, mended, drift = outputs.found, outputs.features, outputs.drift
+        assert features is not None and drift is not None
+        plain, dedrifted = untouched(images).softmax(1), outputs.logits.softmax(1)
     labels = classifier.backbone.labels.names
     title = "photo"
     tops = {title: _top(plain[0], labels)}
@@ -123,5 +122,5 @@ def _top(probabilities: Tensor, labels: Sequence[str]) -> list[tuple[str, float]
 
 
 def _check_output(options: ExplainOptions) -> None:
-    inputs = (options.photo, options.weights, options.model.backbone_checkpoint)
+    inputs = (str(options.photo), options.weights, *options.model.files)
     check_may_write([options.output], PROGRAM, overwrite=options.overwrite, inputs=inputs)

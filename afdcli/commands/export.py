@@ -59,7 +59,7 @@ def export(options: ExportOptions) -> Exported:
 
 def _export(options: ExportOptions) -> Exported:
     paths = [options.output, *([options.output.with_suffix(".bin")] if options.format == "openvino" else [])]
-    inputs = (*options.photos, options.weights, options.model.backbone_checkpoint)
+    inputs = (*options.photos, options.weights, *options.model.files)
     check_may_write(paths, EXPORT, overwrite=options.overwrite, inputs=inputs, flag="OUT")
     format_ = EXPORTS[options.format]
     if not format_.is_installed():

@@ -18,13 +18,15 @@ import torch
 from afdcli.errors import OutputRefused, TrainingStopped, WrongUse
 from afdcli.machines.locks import Lock
 from afdcli.methods.finite import not_finite
-from afdcli.models.backbones import Backbone, load_backbone
-from afdcli.options import TrainOptions
+from afdcli.models import taps
+from afdcli.models.backbones import Backbone, load_backbone, untrained_backbone
+from afdcli.models.places import Place
+from afdcli.options import ModelOptions, TrainOptions
 from afdcli.options.fields import settings_of
 from afdcli.photos.labels import labels_of
 from afdcli.photos.sources import Source, Sources
 from afdcli.results.figures import training_curves
-from afdcli.results.record import check_may_write, read_record, record, write_record
+from afdcli.results.record import check_may_write, digest, read_record, record, write_record
 from afdcli.results.rowfile import ResultFile, files_of
 from afdcli.training.beginning import begin
 from afdcli.training.learner import LOSSES, Learner
@@ -57,11 +59,9 @@ class Training:
 
         Raises:
             WrongUse: there are too few photos that can be read, or no such module to go on from.
-            BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone` and `split`.
-            OutputRefused: an output cannot be written or replaced, or is that of an interrupted run, or of one that is
-                still going on.
-            BadCheckpoint: there is nothing to resume, or it was begun with other options; or the module to go on from
-                is for another backbone.
+            BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone` and `models.taps`.
+            OutputRefused: an output cannot be written or replaced, or is that of an interrupted or a living run.
+            BadCheckpoint: there is nothing to resume, or not with these options; or the module is for another backbone.
         """
         self._options = options
         self._peers = Peers()
@@ -75,7 +75,7 @@ class Training:
                 PROGRAM,
                 overwrite=options.overwrite,
                 resume=options.resume,
-                inputs=(*options.photos, options.weights, options.model.backbone_checkpoint),
+                inputs=(*options.photos, options.weights, *options.model.files),
             )
         if options.model.batch_size % self._peers.count:
             raise WrongUse(f"--batch-size must be a multiple of the {self._peers.count} processes.")
@@ -83,10 +83,9 @@ class Training:
         sources = [source for source in self.sources if not source.error]
         if len(sources) < 2:
             raise WrongUse(f"Training needs at least two photos, and there are {len(sources)}.")
-        self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint)
-        learnt, self.held_out = hold_out(
-            [source.path for source in sources], options.read, self.backbone.preprocessing.short
-        )
+        self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint, options.model.ema)
+        paths = [source.path for source in sources]
+        learnt, self.held_out = hold_out(paths, options.read, self.backbone.preprocessing.short)
         self.mixture = mixture(options, learnt)
         """The photos that are trained on."""
         self.labels = _labels(sources, self.backbone) if options.labels else {}
@@ -94,7 +93,7 @@ class Training:
         torch.manual_seed(options.seed)
         first = begin(options, self.backbone, self.mixture, self._peers)
         self.tap = first.tap
-        """Where in the classifier the module is, one of `TAPS`."""
+        """Where in the classifier the module is, see `models.taps`."""
         self.learner = Learner(self.backbone, first, options, self._peers, self.labels)
         self._settings = {**settings_of(options), "backbone_sha256": self.backbone.fingerprint}
         self._kept = Kept(options.output, self._settings)
@@ -108,10 +107,15 @@ class Training:
             write_record(self.log_path, {**log, "settings": settings})
 
     def _open_log(self) -> ResultFile:
-        options = self._options
-        content = record(PROGRAM, self._settings, options)
-        log = ResultFile(self.log_path, LOG_COLUMNS, content, resume=options.resume, overwrite=options.overwrite)
+        asked, content = self._options, record(PROGRAM, self._settings, self._options)
+        log = ResultFile(self.log_path, LOG_COLUMNS, content, resume=asked.resume, overwrite=asked.overwrite)
         log.keep(min(self.done, log.rows))
+        if log.rows and self._kept.log not in ("", digest(self.log_path)):
+            log.leave()
+            raise OutputRefused(
+                f"'{self.log_path}' was changed by another program. Put it back as it was; or delete it, and training "
+                "goes on with a log from there on."
+            )
         return log
 
     @property
@@ -137,11 +141,13 @@ class Training:
             return
         with self._log as log:
             if self.done == 0:
-                self._kept.save_state(self.learner)  # so that there is always something to go on from
+                self._kept.save_state(self.learner, digest(self.log_path))  # so that there is something to go on from
             try:
                 for step in self._steps():
                     found = {"step": step.number, **step.losses, **(step.validation or {})}
                     log.write([{**dict.fromkeys(LOG_COLUMNS), **found}])
+                    if step.validation is not None:
+                        self._kept.keep(self.learner, step.validation["divergence"], digest(self.log_path))
                     yield step
             except (OutputRefused, TrainingStopped) as error:
                 with suppress(OutputRefused):  # where the disk is full
@@ -152,34 +158,27 @@ class Training:
     def _steps(self) -> Iterator[Step]:
         options, peers = self._options, self._peers
         batch_size = options.model.batch_size // peers.count
-        first, end = (steps * options.model.batch_size for steps in (self.done, options.steps))
-        drawn = islice(draws(self.mixture, options.seed, first, end), peers.rank, None, peers.count)
+        span = (steps * options.model.batch_size for steps in (self.done, options.steps))
+        drawn = islice(draws(self.mixture, options.seed, *span), peers.rank, None, peers.count)
         pairs = read_pairs(drawn, self.backbone.preprocessing, options, ahead=2 * batch_size)
         while batch := list(islice(pairs, batch_size)):
             pairs_read = [pair for pair in batch if pair is not None]
             if not pairs_read:
-                raise self._stopped(
-                    f"None of {batch_size} photos in a row could be read. Look at them with: afd classify."
-                )
+                raise self._stopped(f"None of {batch_size} photos in a row can be read. Look with: afd classify.")
             losses = self.learner.step(pairs_read)
-            broken = next((name for name, loss in losses.items() if not math.isfinite(loss)), None)
-            if broken is not None:
+            if broken := next((name for name, loss in losses.items() if not math.isfinite(loss)), None):
                 raise self._diverged(broken)
-            validation = None
-            if self.leads and (self.done % options.validate_every == 0 or self.done == options.steps):
-                validation = self._keep()
-            yield Step(self.done, losses, validation)
+            due = self.leads and (self.done % options.validate_every == 0 or self.done == options.steps)
+            yield Step(self.done, losses, self._validate() if due else None)
 
-    def _keep(self) -> dict[str, float]:
-        """Validate, and write all files; returns what was measured."""
+    def _validate(self) -> dict[str, float]:
+        """What is measured on the photos held out, of which all is finite."""
         learner = self.learner
         validation = validate(self.held_out, learner.teacher, learner.average, self._options.read)
         if validation is None:
             raise self._stopped(f"Not one of the {len(self.held_out)} photos held out can be read any more.")
-        broken = not_finite({**learner.state(), "divergence": torch.tensor(validation["divergence"])})
-        if broken is not None:
+        if broken := not_finite({**learner.state(), "divergence": torch.tensor(validation["divergence"])}):
             raise self._diverged(broken)
-        self._kept.keep(learner, validation["divergence"])
         return validation
 
     def draw_curves(self) -> None:
@@ -192,13 +191,26 @@ class Training:
             training_curves(self.log_path, self.curves_path)
 
     def _diverged(self, what: str) -> TrainingStopped:
-        sentence = f"Training has come apart in step {self.done:,}: '{what}' is not a number any more, or infinite."
-        return self._stopped(sentence, f" and a lower --learning-rate than {self._options.learning_rate:g}")
+        return self._stopped(
+            f"Training has come apart in step {self.done:,}: '{what}' is not a number any more, or infinite.",
+            f" and a lower --learning-rate than {self._options.learning_rate:g}",
+        )
 
     def _stopped(self, sentence: str, change: str = "") -> TrainingStopped:
         return TrainingStopped(
             f"{sentence} All is kept as it was after step {self.saved:,}: go on from there with --resume{change}."
         )
+
+
+def taps_of(options: ModelOptions) -> tuple[list[Place], dict[str, str]]:
+    """The places for a module in the backbone of `options`, and the short names that it has for some, see
+    `models.taps`. Its weights are not looked at.
+
+    Raises:
+        BackboneUnavailable, UnsupportedBackbone: there is no such backbone, or it is not supported.
+    """
+    backbone = untrained_backbone(options.backbone)
+    return taps.listed(backbone.survey), taps.names(backbone.model, backbone.survey)
 
 
 def _labels(sources: Sequence[Source], backbone: Backbone) -> dict[str, int]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 KEPT = 30
 """How many compiled classifiers are kept, those used last."""
-CACHE_FORMAT = 4
+CACHE_FORMAT = 5
 """The version of what is kept in a folder, which is part of the key: what another version kept is not looked at."""
 RECORD = "record.json"
 """In each folder of the cache: what the classifier is, and checksums of its files and of those it was made from."""
@@ -70,10 +70,10 @@ def key(options: ModelOptions, weights: str, engine: str) -> str:
     """
     packages = ("afd-dedrift", "torch", "timm", *format_of(engine).packages)
     versions = {name: metadata.version(name) for name in packages}
-    checkpoint = options.backbone_checkpoint and str(options.backbone_checkpoint.absolute())
+    files = [path and str(path.absolute()) for path in (options.backbone_checkpoint, options.label_names)]
     module = weights if weights in ("auto", "none") else str(Path(weights).absolute())
     here = str(Path(__file__).parents[1])  # Another copy of afd may come with other modules.
-    about = [CACHE_FORMAT, here, engine, options.backbone, checkpoint, module, versions]
+    about = [CACHE_FORMAT, here, engine, options.backbone, *files, options.ema, module, versions]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
 

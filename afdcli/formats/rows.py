@@ -111,9 +111,12 @@ Lines = Csv | JsonLines
 def _read_parquet(path: Path) -> Iterator[Row]:
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches():
-            yield from batch.to_pylist()
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                yield from batch.to_pylist()
+    except Exception as error:  # what a file can raise that is damaged depends on where
+        raise ValueError(f"no Parquet: {error}") from error
 
 
 def _write_parquet(path: Path, columns: Columns, rows: Iterator[Row]) -> None:
@@ -132,7 +135,7 @@ class Whole:
     """How a file is read and written that cannot be appended to."""
 
     read: Callable[[Path], Iterator[Row]]
-    """Reads the rows of the file at a path, in order."""
+    """Reads the rows of the file at a path, in order; raises `ValueError` if it is damaged."""
     write: Callable[[Path, Columns, Iterator[Row]], None]
     """Writes a file at a path, all of it or nothing, of columns and rows; raises `OutputRefused` if it cannot."""
 

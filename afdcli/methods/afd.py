@@ -2,7 +2,7 @@
 (Peng, Cao, Sun, Wang; IEEE TMM 2024), https://arxiv.org/abs/2401.01724
 
 Compression makes a classifier's shallow features drift away from those of the original image. The module puts them
-back, between a frozen stem and a frozen tail:
+back, inside a frozen classifier:
 
     drift    = DriftEstimator(image)                         # FDE-Net: how far, place by place
     features = features + drift * FeatureEnhancer(features)  # FE-Net: which way
@@ -10,8 +10,8 @@ back, between a frozen stem and a frozen tail:
 Implemented: the block DCT, both networks, and RepConv with its folding. Different from the authors' published code:
 the map is spatial, as in the paper's figures 1 and 2 (`pooled` is the code's one value a channel), and RepConv pads
 before the first convolution, which alone makes folding exact at the border. Beyond the paper: the same drift map steers
-low-rank corrections of the tail's later blocks (`later`; none in the paper), and the DCT folds into one convolution.
-Instead of FDE-Net new modules have an estimate that is taught the true drift, and is told the features: see `drift`.
+low-rank corrections of later blocks (`later`; none in the paper), and the DCT folds into one convolution. Instead of
+FDE-Net new modules have an estimate that is taught the true drift, and is told the features: see `drift`.
 """
 
 from copy import deepcopy
@@ -55,7 +55,8 @@ class AFDConfig:
     """Channels of the paper's estimate, where a module that was trained with it got that of angles as well: it goes on
     saying how much is added where something is lost. 0: there is none, and all is added."""
     later: tuple[int, ...] = ()
-    """Channels of the tail's layers that are corrected as well; 0 for those that are not."""
+    """Channels of the blocks after the tap that are corrected as well. In files of before there is a 0 for each layer
+    between them."""
     rank: int = 128
     """Channels inside a correction of a later layer, at most."""
     folded: bool = False
@@ -63,6 +64,8 @@ class AFDConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "later", tuple(self.later))  # from JSON it comes as a list
+        if self.depth > 16:
+            raise ValueError(f"no image can be halved {self.depth} times")
 
 
 class RepConv(nn.Module):
@@ -175,6 +178,7 @@ class AFDModule(Remedy, PyTorchModelHubMixin, library_name="afd-dedrift", licens
             self.size = DriftEstimator(config.sized)
         self.enhance = FeatureEnhancer(config)
         self.later = nn.ModuleList(_correction(channels, config.rank) for channels in config.later)
+        self._corrected = [number for number, channels in enumerate(config.later) if channels]
         if config.folded:
             self._fold()
 
@@ -196,16 +200,17 @@ class AFDModule(Remedy, PyTorchModelHubMixin, library_name="afd-dedrift", licens
         return cls(config)
 
     def losses(self, student: Network, teacher: Network, batch: Batch) -> dict[str, Tensor]:
-        """How far the features at the tap, those of the tail's layers, and the predictions are from the original's; and
+        """How far the features at the tap, those of its later blocks, and the predictions are from the original's; and
         how wrong the estimated angles are."""
         with torch.no_grad():
             clean = teacher.outputs(batch.original)
         mended = student.outputs(batch.degraded)
         losses = {
             "feature": relative_error(mended.features, clean.features),
-            "stage": mean_relative_error(mended.stages, clean.stages),
             "logit": divergence(mended.logits, clean.logits),
         }
+        if mended.stages:  # where the tap is at the end there are no later blocks
+            losses["stage"] = mean_relative_error(mended.stages, clean.stages)
         if self.measures_drift:
             assert mended.drift is not None and mended.found is not None
             losses["drift"] = angle_error(mended.drift, mended.found, clean.features)
@@ -237,13 +242,18 @@ class AFDModule(Remedy, PyTorchModelHubMixin, library_name="afd-dedrift", licens
         return drift[:, 0] if self.config.sized else drift.mean(1)
 
     def correct(self, drift: Tensor | None, number: int, x: Tensor) -> Tensor:
-        """The output `x` (B, C, h, w) of the tail's layer `number`, corrected where `drift`, of `mend`, is high."""
+        """The map `x` (B, C, h, w) of block `number` after the tap, corrected where `drift`, of `mend`, is high."""
         assert drift is not None
-        if number >= len(self.later) or self.config.later[number] == 0:
+        if number >= len(self._corrected):
             return x
         share = self._share(drift).mean(1, keepdim=True)
         local = F.adaptive_avg_pool2d(share, (x.shape[2], x.shape[3]))
-        return x + local * self.later[number](x)  # type: ignore[no-any-return]
+        return x + local * self.later[self._corrected[number]](x)  # type: ignore[no-any-return]
+
+    def fits(self, channels: int, blocks: tuple[int, ...]) -> bool:
+        """See `Remedy`."""
+        corrected = tuple(self.config.later[number] for number in self._corrected)
+        return channels == self.config.channels and corrected == blocks[: len(corrected)]
 
     @property
     def is_folded(self) -> bool:

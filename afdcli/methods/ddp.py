@@ -59,6 +59,10 @@ class DDPModule(Remedy):
         """See `Remedy`."""
         return cls(DDPConfig(channels))
 
+    def fits(self, channels: int, blocks: tuple[int, ...]) -> bool:
+        """See `Remedy`."""
+        return bool(channels == self.config.channels)
+
     def mend(self, features: Tensor, images: Tensor, quality: Tensor | None = None) -> tuple[Tensor, None]:
         """`features` (B, C, h, w) with their correction."""
         small = F.interpolate(images, features.shape[-2:], mode="bilinear", align_corners=False, antialias=True)

@@ -65,6 +65,10 @@ class FCTModule(Remedy):
         """See `Remedy`."""
         return cls(FCTConfig(channels, options.width))
 
+    def fits(self, channels: int, blocks: tuple[int, ...]) -> bool:
+        """See `Remedy`."""
+        return channels == self.config.channels
+
     def mend(self, features: Tensor, images: Tensor, quality: Tensor | None = None) -> tuple[Tensor, None]:
         """`features` (B, C, h, w) with their residual; `quality` (B,) in 1..100, NaN where it is to be estimated."""
         if not self.uses_quality:
@@ -91,9 +95,10 @@ class FCTModule(Remedy):
         compressed = student.outputs(batch.degraded, batch.quality)
         losses = {
             "feature": CONSISTENCY * relative_error(compressed.features, raw.features),
-            "stage": CONSISTENCY * mean_relative_error(compressed.stages, raw.stages),
             "logit": misprediction(raw.logits, batch, target) + misprediction(compressed.logits, batch, target),
         }
+        if raw.stages:  # where the tap is at the end there are no later blocks
+            losses["stage"] = CONSISTENCY * mean_relative_error(compressed.stages, raw.stages)
         if self.uses_quality:
             known = ~batch.quality.isnan()
             error = (self.estimate(batch.degraded)[known] - batch.quality[known]).abs() / 100

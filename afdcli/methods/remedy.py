@@ -17,15 +17,15 @@ class Outputs:
     """What a classifier makes of images, from its beginning to its end."""
 
     images: Tensor
-    """(B, 3, H, W) in [0, 1], what the stem gets."""
+    """(B, 3, H, W) in [0, 1], what the network gets."""
     features: Tensor
-    """(B, C, h, w) at the tap, what the tail gets."""
+    """(B, C, h, w) at the tap, what goes on from there."""
     stages: list[Tensor]
-    """Of each layer of the tail, what the next one gets."""
+    """The output of each of the model's blocks after the tap, as what follows gets it."""
     logits: Tensor
     """(B, classes)."""
     found: Tensor | None = None
-    """(B, C, h, w) at the tap, what the stem makes of the images, before anything is mended."""
+    """(B, C, h, w) at the tap, what the network makes of the images, before anything is mended."""
     drift: Tensor | None = None
     """The map of `Remedy.mend`, if there is one."""
 
@@ -74,7 +74,8 @@ class Remedy(nn.Module):
 
     @classmethod
     def build(cls, options: TrainOptions, channels: int, blocks: tuple[int, ...]) -> Remedy:
-        """An untrained one, which changes nothing yet; `channels` and `blocks` are those of the `Split`."""
+        """An untrained one, which changes nothing yet; `channels` are those of the features at the tap,
+        `blocks` those of the blocks after it, see `models.taps.Tap`."""
         raise NotImplementedError
 
     def losses(self, student: Network, teacher: Network, batch: Batch) -> dict[str, Tensor]:
@@ -85,11 +86,11 @@ class Remedy(nn.Module):
         raise NotImplementedError
 
     def restore(self, images: Tensor) -> Tensor:
-        """What the stem gets instead of `images` (B, 3, H, W) in [0, 1]."""
+        """What the network gets instead of `images` (B, 3, H, W) in [0, 1]."""
         return images
 
     def mend(self, features: Tensor, images: Tensor, quality: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """What the tail gets instead of `features` (B, C, h, w), and a drift map, if there is one: see `Description`.
+        """What goes on instead of `features` (B, C, h, w), and a drift map, if there is one: see `Description`.
 
         `quality` (B,) is the JPEG quality factor of the files, NaN where it is not known.
         """
@@ -100,8 +101,13 @@ class Remedy(nn.Module):
         return drift.mean(1)
 
     def correct(self, drift: Tensor | None, number: int, x: Tensor) -> Tensor:
-        """What follows the tail's layer `number` instead of its output `x`; `drift` is that of `mend`."""
+        """What goes on instead of the map `x` (B, C, h, w) that block `number` after the tap gives; `drift` is that of
+        `mend`."""
         return x
+
+    def fits(self, channels: int, blocks: tuple[int, ...]) -> bool:
+        """Whether it is made for a place with so many channels, and for such blocks after it: both as for `build`."""
+        return True
 
     @property
     def is_folded(self) -> bool:

@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, get_type_hints
 
-from safetensors import SafetensorError, safe_open
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
@@ -21,7 +22,8 @@ from afdcli.methods import METHODS
 from afdcli.methods.finite import check_finite
 from afdcli.methods.remedy import Remedy
 from afdcli.models.backbones import Backbone
-from afdcli.options import TAPS
+from afdcli.models.state_dicts import fingerprint
+from afdcli.models.tensor_files import check_tensors, read_safetensors
 
 FORMAT = "afd-dedrift 1"
 
@@ -32,6 +34,10 @@ class ForeignCheckpoint(BadCheckpoint):
 
 CHANGED = "backbone."
 """What the names of the backbone's tensors begin with, in a file."""
+DIGEST = "sha256"
+"""The key, in the metadata, of the SHA-256 of all the rest of a file. Files of before there was one have none."""
+LARGEST, LONGEST = 1 << 16, 1 << 9
+"""No number in a module's config is larger, and no list in it longer: what it takes to build one is known by then."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Checkpoint:
     module: Remedy
     """The module itself, in evaluation mode where it was read from a file."""
     tap: str
-    """Where in the backbone the module goes, one of `TAPS`."""
+    """Where in the backbone the module goes, see `models.taps`."""
     backbone: str
     """timm's name of the backbone that the module was trained for."""
     fingerprint: str
@@ -62,7 +68,14 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, program: str = "afd trai
         "fingerprint": checkpoint.fingerprint,
     }
     changed = {CHANGED + name: value for name, value in checkpoint.changed.items()}
-    write_tensors(path, {**checkpoint.module.state_dict(), **changed}, metadata)
+    tensors = {**checkpoint.module.state_dict(), **changed}
+    write_tensors(path, tensors, {**metadata, DIGEST: _digest(metadata, tensors)})
+
+
+def _digest(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    texts = json.dumps(sorted((key, text) for key, text in metadata.items() if key != DIGEST))
+    plain = {name: tensors[name].detach().cpu().reshape(-1).view(torch.uint8) for name in sorted(tensors)}
+    return fingerprint({texts: torch.zeros(0), **plain})
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
@@ -79,28 +92,58 @@ def load_checkpoint(path: Path) -> Checkpoint:
         BadCheckpoint: the file is not there, or truncated, or its tensors are not those of its config, or have NaN or
             infinity.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise BadCheckpoint(f"There is no file '{path}'.") from None
-    except (OSError, SafetensorError) as error:
-        raise BadCheckpoint(f"'{path}' cannot be read as safetensors: {error}. Get it again.") from None
+    metadata, tensors = read_safetensors(path)
     if metadata.get("format") != FORMAT:
         raise ForeignCheckpoint(f"'{path}' holds no module of afd. Whole backbones go to --backbone-checkpoint.")
+    digest = _digest(metadata, tensors) if DIGEST in metadata else None
     try:
-        method = METHODS[metadata["method"]]
-        module = method(method.Config(**json.loads(metadata["config"])))
         changed = {name.removeprefix(CHANGED): tensors.pop(name) for name in list(tensors) if name.startswith(CHANGED)}
-        module.load_state_dict(tensors)
+        module = _module(metadata["method"], metadata["config"], tensors)
         checkpoint = Checkpoint(module.eval(), metadata["tap"], metadata["backbone"], metadata["fingerprint"], changed)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise BadCheckpoint(f"'{path}' was changed or is damaged: {str(error).splitlines()[0]}") from None
+    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BadCheckpoint(f"'{path}' was changed or is damaged: {reason[:200]}") from None
     check_finite({**module.state_dict(), **{CHANGED + name: value for name, value in changed.items()}}, path)
-    if checkpoint.tap not in TAPS:
-        raise BadCheckpoint(f"'{path}' is for a tap '{checkpoint.tap}' that this version does not know.")
+    if digest != metadata.get(DIGEST):
+        raise BadCheckpoint(f"'{path}' was changed or is damaged: its content is not what was written. Get it again.")
     return checkpoint
+
+
+def _module(method: str, text: str, tensors: Mapping[str, Tensor]) -> Remedy:
+    """The module of `method` with `tensors`, its config read from `text`.
+
+    Nothing is believed of what the config says of sizes: they are first compared with those of the tensors.
+
+    Raises:
+        KeyError, TypeError, ValueError, RuntimeError, ArithmeticError: they do not go together.
+    """
+    kind = METHODS[method]
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise TypeError("its config is no object of JSON")
+    hints = get_type_hints(kind.Config)
+    for name, value in content.items():
+        _check_value(name, value, hints[name])
+    config = kind.Config(**content)
+    with torch.device("meta"):
+        expected = kind(config).state_dict()
+    if wrong := sorted(expected.keys() ^ tensors.keys()):
+        raise ValueError(f"{len(wrong)} tensors are missing or unknown, {wrong[0]} first")
+    check_tensors(tensors, expected)
+    module = kind(config)
+    module.load_state_dict(tensors)
+    return module
+
+
+def _check_value(name: str, value: Any, kind: Any) -> None:
+    several = value if isinstance(value, list) else [value]
+    if isinstance(value, list) == (kind in (int, bool, str)) or len(several) > LONGEST:
+        raise ValueError(f"its {name} cannot be so many")
+    for one in several:
+        if type(one) is not (kind if kind in (int, bool, str) else int):
+            raise TypeError(f"its {name} is of another kind")
+        if type(one) is int and not 0 <= one <= LARGEST:
+            raise ValueError(f"its {name} cannot be {one:.6g}")
 
 
 def check_backbone(checkpoint: Checkpoint, backbone: Backbone, path: Path) -> None:
@@ -116,5 +159,9 @@ def check_backbone(checkpoint: Checkpoint, backbone: Backbone, path: Path) -> No
             f"'{path}' is for other weights of {backbone.name} than these. Check --backbone-checkpoint."
         )
     own = backbone.model.state_dict()
-    if any(name not in own or own[name].shape != value.shape for name, value in checkpoint.changed.items()):
+    if not checkpoint.changed.keys() <= own.keys():
         raise BadCheckpoint(f"'{path}' was changed or is damaged: it has tensors that {backbone.name} has not.")
+    try:
+        check_tensors(checkpoint.changed, own)
+    except ValueError as error:
+        raise BadCheckpoint(f"'{path}' was changed or is damaged: {error}.") from None

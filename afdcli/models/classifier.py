@@ -1,4 +1,4 @@
-"""One network from pixels to logits: normalise -> stem -> de-drifting module -> tail; and where it is loaded from."""
+"""One network from pixels to logits, with a de-drifting module inside; and where it is loaded from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import sys
 from copy import deepcopy
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from afdcli.errors import WrongUse
+from afdcli.errors import BadCheckpoint, WrongUse
 from afdcli.formats.exports import Graph
 from afdcli.methods.remedy import Outputs, Remedy
 from afdcli.methods.restore import Restorer, load_restorer
 from afdcli.models.backbones import Backbone, load_backbone
 from afdcli.models.checkpoint import Checkpoint, ForeignCheckpoint, check_backbone, load_checkpoint
 from afdcli.models.description import DRIFT, PIXELS, PROBABILITIES, QUALITY, Description
-from afdcli.models.taps import Tail, split
+from afdcli.models.passage import Passage
+from afdcli.models.places import logits_of
+from afdcli.models.visits import Arrival, Arrived, Recording, Visit
 from afdcli.options import ModelOptions
 
 PACKAGE = Path(__file__).parents[1]
@@ -42,10 +43,10 @@ class DedriftedClassifier(nn.Module):
     """(1, 3, 1, 1) each: what normalising subtracts from pixels in [0, 1], and then divides by."""
 
     def __init__(self, backbone: Backbone, module: Remedy | None = None, tap: str = "stem") -> None:
-        """A classifier of the weights of `backbone`, shared and not copied, with `module` at `tap`, one of `TAPS`.
+        """A classifier of the weights of `backbone`, shared and not copied, with `module` at `tap`, see `models.taps`.
 
         Raises:
-            UnsupportedBackbone: `backbone` cannot be cut at `tap`.
+            UnsupportedBackbone: `backbone` has no such tap.
         """
         super().__init__()
         self.backbone = backbone
@@ -58,11 +59,8 @@ class DedriftedClassifier(nn.Module):
         """What `predict_topk` computes in, `float32` or `bfloat16`, see `ModelOptions`."""
         self._together = sys.maxsize
         """How many images memory is enough for, as far as is known."""
-        self.stem: nn.Module = nn.Identity()
-        self.tail: nn.Module = backbone.model
-        if module is not None:
-            cut = split(backbone, tap)
-            self.stem, self.tail = cut.stem, cut.tail
+        self.network = backbone.model if module is None else Passage(backbone.model, backbone.tap(tap))
+        """From normalised images to logits."""
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1), persistent=False)
 
@@ -73,6 +71,7 @@ class DedriftedClassifier(nn.Module):
         return Description(
             backbone=backbone.name,
             backbone_sha256=backbone.fingerprint,
+            backbone_part=backbone.part,
             weights_sha256=self.weights_sha256,
             method="none" if module is None else module.method,
             config=None if module is None or not module.compilable else asdict(module.config),
@@ -92,29 +91,32 @@ class DedriftedClassifier(nn.Module):
         `quality` (B,) is the JPEG quality factor of the files, NaN where it is not known.
         """
         if self.module is None:
-            return self.tail(self.features(images)), None
-        found = self.features(self.module.restore(images))
-        features, drift = self.module.mend(found, images, quality)
-        logits = self.tail(features, partial(self.module.correct, drift))
-        return logits, None if drift is None else self.module.drift_of(drift).mean((1, 2))
+            return self._logits(images), None
+        visit = Visit(self.module, images, quality)
+        logits = self._logits(visit.restored, visit)
+        return logits, None if visit.drift is None else self.module.drift_of(visit.drift).mean((1, 2))
 
     def outputs(self, images: Tensor, quality: Tensor | None = None) -> Outputs:
         """All that becomes of `images` and their `quality`, as for `predict`; there must be a module."""
-        assert self.module is not None and isinstance(self.tail, Tail)
-        restored = self.module.restore(images)
-        found = self.features(restored)
-        features, drift = self.module.mend(found, images, quality)
-        *stages, logits = self.tail.stages(features, partial(self.module.correct, drift))
-        return Outputs(restored, features, stages, logits, found, drift)
+        assert self.module is not None
+        visit = Recording(self.module, images, quality)
+        logits = self._logits(visit.restored, visit)
+        return Outputs(visit.restored, visit.features, visit.stages, logits, visit.found, visit.drift)
 
     def features(self, images: Tensor) -> Tensor:
-        """The features at the tap, not de-drifted, of `images` (B, 3, H, W), RGB in [0, 1]."""
-        return self.stem((images - self.mean) / self.std)  # type: ignore[no-any-return]
+        """The features (B, C, h, w) at the tap, not de-drifted, of `images` (B, 3, H, W), RGB in [0, 1]."""
+        try:
+            self._logits(images, Arrival(Remedy(), images))
+        except Arrived as arrived:
+            return arrived.features
+        raise AssertionError("All goes through the tap.")
+
+    def _logits(self, images: Tensor, *visit: Visit) -> Tensor:
+        return logits_of(self.network((images - self.mean) / self.std, *visit))
 
     def to_tensor(self, pixels: np.ndarray) -> Tensor:
         """Images (B, 3, H, W) float32 in [0, 1], on this classifier's device, from `pixels` (B, H, W, 3) uint8 RGB."""
-        images = torch.from_numpy(pixels).to(self.mean.device)
-        return images.permute(0, 3, 1, 2).float() / 255  # channels last: faster throughout
+        return torch.from_numpy(pixels).to(self.mean.device).permute(0, 3, 1, 2).float() / 255  # channels last: faster
 
     def predict_topk(
         self, pixels: np.ndarray, k: int, quality: np.ndarray | None = None
@@ -174,12 +176,8 @@ class DedriftedClassifier(nn.Module):
         """
         size, about = self.backbone.preprocessing.size, self.about
         examples = {PIXELS: torch.zeros(2, size, size, 3, dtype=torch.uint8), QUALITY: torch.full((2,), torch.nan)}
-        return Graph(
-            FromPixels(self).eval(),
-            {name: examples[name] for name in about.inputs},
-            about.outputs,
-            json.dumps(about.to_json()),
-        )
+        inputs = {name: examples[name] for name in about.inputs}
+        return Graph(FromPixels(self).eval(), inputs, about.outputs, json.dumps(about.to_json()))
 
 
 class FromPixels(nn.Module):
@@ -209,7 +207,7 @@ def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedCl
         WrongUse: there is no such device.
     """
     device = pick_device(options.device)
-    backbone = load_backbone(options.backbone, options.backbone_checkpoint)
+    backbone = load_backbone(options.backbone, options.backbone_checkpoint, options.ema, options.label_names)
     path = find_weights(weights, backbone)
     if path is None:
         classifier = DedriftedClassifier(backbone)
@@ -227,9 +225,12 @@ def with_module(checkpoint: Checkpoint, backbone: Backbone, path: Path) -> Dedri
     """`backbone` with the module of `checkpoint`, from `path`, and with what that changed in the backbone itself.
 
     Raises:
-        BadCheckpoint: it is for another backbone.
+        BadCheckpoint: it is for another backbone, or another place in it.
     """
     check_backbone(checkpoint, backbone, path)
+    tap = backbone.tap(checkpoint.tap)
+    if not checkpoint.module.fits(tap.place.channels, tap.widths):
+        raise BadCheckpoint(f"'{path}' is for a place of another shape than '{tap.place.name}'. Train it anew.")
     if checkpoint.changed:
         model = deepcopy(backbone.model)
         model.load_state_dict(checkpoint.changed, strict=False)

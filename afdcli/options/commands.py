@@ -19,7 +19,9 @@ from afdcli.options.groups import (
     MODEL,
     READING,
     RESULT_ENDINGS,
+    BackboneCheckpoint,
     Cluster,
+    Ema,
     ModelOptions,
     Overwrite,
     Photos,
@@ -241,11 +243,8 @@ class FuseOptions(Options):
         Named("--photos"),
         Doc("Photos on which both modules are compared: folders, files, patterns or URIs; may be repeated."),
     ]
-    backbone_checkpoint: Annotated[
-        Path | None,
-        Panel(MODEL),
-        Doc("A file with the classifier's weights; if not given, the installed or downloaded ones are used."),
-    ] = None
+    backbone_checkpoint: BackboneCheckpoint = None
+    ema: Ema = "auto"
     read: ReadOptions = ReadOptions()
     overwrite: Overwrite = False
 

@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from afdcli.errors import UnreadableImage
 from afdcli.formats.codecs import CODECS
 from afdcli.options import Compression, Degradation, EvaluateOptions, ReadOptions
+from afdcli.photos import jpeg
 from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import decode_rgb, read_file, unhampered_pillow
 from afdcli.photos.sources import Source
@@ -66,7 +67,11 @@ def decode(data: bytes) -> Image.Image:
         UnreadableImage: its decoder cannot read it back.
     """
     with _in_words("cannot be read back after compressing it"), unhampered_pillow():
-        return Image.open(io.BytesIO(data)).convert("RGB")
+        image: Image.Image = Image.open(io.BytesIO(data))
+        if image.format in jpeg.FORMATS:
+            image = jpeg.load(image, data, reduced=False, refuse=False).image
+        image.load()
+        return image if image.mode == "RGB" else image.convert("RGB")
 
 
 @contextmanager
@@ -106,18 +111,23 @@ def degrade(image: Image.Image, degradation: Degradation, rng: np.random.Generat
             padded = Image.fromarray(np.pad(np.asarray(image), ((top, 0), (left, 0), (0, 0)), mode="edge"))
             image = decode(encode(padded, compression)).crop((left, top, padded.width, padded.height))
     data = encode(image, degradation.last)
-    _check_opens(data)
+    size_of(data)
     return data
 
 
-def _check_opens(data: bytes) -> None:
-    """Look at the head of a file that `encode` made: a reader that refuses it mostly does so there.
+def size_of(data: bytes) -> tuple[int, int]:
+    """The width and height in the head of a file that `encode` made: a reader that refuses it mostly does so there.
 
     Raises:
         UnreadableImage: nobody here can read it.
     """
-    with _in_words("cannot be read back after compressing it"), unhampered_pillow():
-        Image.open(io.BytesIO(data)).close()
+    with (
+        _in_words("cannot be read back after compressing it"),
+        unhampered_pillow(),
+        Image.open(io.BytesIO(data)) as image,
+    ):
+        size: tuple[int, int] = image.size
+        return size
 
 
 def _grid_offset(rng: np.random.Generator) -> tuple[int, int]:

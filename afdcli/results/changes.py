@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from afdcli import atomic
+from afdcli.results.journal import Journal
 from afdcli.results.record import CHANGES
+from afdcli.results.stamps import checksum
 
 
 def changes_path(path: Path) -> Path:
@@ -22,9 +24,10 @@ def changes_path(path: Path) -> Path:
 class Changes:
     """The rows that wait beside one result.
 
-    A line is a JSON list: the number of the first row (from 0), and the rows as in the result.
+    A line is a JSON list: the number of the first row (from 0), the rows as in the result, and their checksum.
 
-    What was made together is in a line together, and a line without its end does not count.
+    What was made together is in a line together, and a line that is not as it was written does not count: cut by a
+    power failure, say. The checksums of rows then tell that these are still to be made.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,19 +40,20 @@ class Changes:
         Raises:
             OSError: there is no room.
         """
-        line = json.dumps([first, [record.decode() for record in records]])
+        records = list(records)
+        line = json.dumps([first, [record.decode() for record in records], checksum([b"%d" % first, *records])])
         with self._path.open("ab") as file:
             file.write(line.encode() + b"\n")
 
-    def apply(self, path: Path, head: bytes, records: Iterable[bytes]) -> None:
-        """Rewrite the file at `path`, which has `head` and `records`, with the changes in their places, and end them.
+    def apply(self, journal: Journal) -> None:
+        """Rewrite the file of `journal` with the changes in their places, and end them.
 
         Raises:
             OutputRefused: there is no room.
         """
         if self._path.exists():
-            with atomic.file(path) as fresh, fresh.open("wb") as file:
-                file.writelines(self._merged(head, records))
+            with atomic.file(journal.path) as fresh, fresh.open("wb") as file:
+                file.writelines(self._merged(journal.head, journal.records()))
             self._path.unlink()
 
     def _merged(self, head: bytes, records: Iterable[bytes]) -> Iterator[bytes]:
@@ -67,6 +71,11 @@ class Changes:
         """The number of each row that changes, and what it becomes."""
         with self._path.open("rb") as file:
             for line in file:
-                if line.endswith(b"\n"):
-                    first, records = json.loads(line)
-                    yield from enumerate((record.encode() for record in records), first)
+                try:
+                    first, texts, expected = json.loads(line)
+                    records = [text.encode() for text in texts]
+                    is_whole = line.endswith(b"\n") and checksum([b"%d" % first, *records]) == expected
+                except (ValueError, TypeError, AttributeError, RecursionError):
+                    is_whole = False
+                if is_whole:
+                    yield from enumerate(records, first)

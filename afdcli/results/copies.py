@@ -27,7 +27,7 @@ from afdcli.photos.damage import Level, MadeCopy
 from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import read_rgb
 from afdcli.photos.sources import Source, printable
-from afdcli.results.record import read_record
+from afdcli.results.record import read_record, record_path
 
 PROGRAM = "afd degrade"
 COLUMNS = {
@@ -46,6 +46,8 @@ COLUMNS = {
 }
 """The columns of a manifest. `path` is relative to the destination, `source` the photo's name, `codec` the
 degradation's kind, and `quality` the last pass's."""
+COMPLETE = {"complete": bool}
+"""The column that follows them where photos are read that have lost a part: whether this one has not."""
 PARTIAL = ".partial"
 """Where files are written, inside a degradation's folder, before they get their place there."""
 SEVERITIES = {str(number): level.quality for number, level in enumerate(IMAGENET_C, start=1)}
@@ -221,13 +223,9 @@ def read_copies(
     found: dict[str, tuple[Level, Mapping[str, Row]]] = {}
     for manifest in sorted(folder.glob("*.csv")):
         made = read_record(manifest)
-        if made is None or made["program"] != PROGRAM:
-            continue
-        with manifest.open(newline="", encoding="utf-8") as file:
-            rows: dict[str, Row] = {
-                row["source"]: row for row in csv.DictReader(file) if row["passes"]
-            }  # not one that was cut short
-        if not rows:
+        if made is None and record_path(manifest).exists():
+            raise WrongUse(f"'{record_path(manifest)}' was changed by another program. Run afd degrade again.")
+        if made is None or made["program"] != PROGRAM or not (rows := _rows_in(manifest)):
             continue
         size = made["settings"]["size"]
         if size is not None and Preprocessing(size) != preprocessing:
@@ -246,6 +244,19 @@ def read_copies(
     )
     paths = [[_made_copy(folder, name, source, found[name][1]) for source in sources] for name in names]
     return [levels[name] for name in names], list(zip(*paths, strict=True))
+
+
+def _rows_in(manifest: Path) -> dict[str, Row]:
+    """The rows of the file `manifest` by their source, but for one that was cut short.
+
+    Raises:
+        WrongUse: it is no manifest any more.
+    """
+    try:
+        with manifest.open(newline="", encoding="utf-8") as file:
+            return {row["source"]: row for row in csv.DictReader(file) if row["passes"]}
+    except (ValueError, KeyError, csv.Error):
+        raise WrongUse(f"'{manifest}' was changed by another program. Delete it, and run afd degrade again.") from None
 
 
 def _told_apart(levels: Mapping[str, Level]) -> dict[str, Level]:

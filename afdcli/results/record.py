@@ -30,6 +30,8 @@ from afdcli.options.fields import Options, flat
 DRAWS_BESIDE_ITS_LOG = "afd train"
 PARTIAL = ".partial"
 """What is added to the name of a Parquet file for the rows that gather beside it."""
+CHECKSUM = "checksum"
+"""The key in a record by which it is seen that another program has changed it."""
 STAMPS, CHANGES = ".stamps", ".changes"
 """What is added to the name of a result for what the photos were, and for rows that wait for their places: see `stamps`
 and `changes`."""
@@ -69,21 +71,33 @@ def write_record(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         OutputRefused: it cannot be written.
     """
+    content = {name: value for name, value in content.items() if name != CHECKSUM}
     with atomic.file(record_path(path)) as fresh:
-        fresh.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        fresh.write_text(json.dumps({**content, CHECKSUM: _checksum(content)}, indent=2) + "\n", encoding="utf-8")
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """The record of the result at `path`; None where there is none that afd wrote."""
+    """The record of the result at `path`; None where there is none, or not one as afd wrote it."""
     return _parse(record_path(path))
 
 
 def _parse(path: Path) -> dict[str, Any] | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) and str(content.get("program")).startswith("afd ") else None
+    if not isinstance(content, dict) or not str(content.get("program")).startswith("afd "):
+        return None
+    expected = content.pop(CHECKSUM, None)  # none in those of before there were checksums
+    if expected not in (None, _checksum(content)):
+        return None
+    return content if all(isinstance(content.get(name, {}), dict) for name in ("settings", "files")) else None
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    """16 characters that change with anything in a record, but not with how it is laid out."""
+    text = json.dumps(json.loads(json.dumps(content)), sort_keys=True)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def digest(path: Path) -> str:

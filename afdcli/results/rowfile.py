@@ -65,8 +65,7 @@ class ResultFile:
         self._whole = format_.whole
         self._journal = Journal(_journal_path(path), format_.lines(columns), path)
         self._changes = Changes(path)
-        program = content["program"]
-        check_may_write(files_of(path), program, overwrite=overwrite, resume=resume)
+        check_may_write(files_of(path), program := content["program"], overwrite=overwrite, resume=resume)
         before = read_record(path)
         listed = (before or {}).get("files", {})  # Others of this command's stay so.
         self._content = {**content, "files": {**listed, **{one.name: None for one in (path, *self._also)}}}
@@ -79,6 +78,8 @@ class ResultFile:
                 )
             check_may_write(files_of(path), program, overwrite=True)
             goes_on = False
+        if goes_on and self._whole is not None and not self._journal.path.exists():
+            self._check_whole(listed.get(path.name))
         try:
             self._begin(goes_on)
         except OSError as error:
@@ -97,14 +98,16 @@ class ResultFile:
             except ValueError:
                 raise foreign(self.path) from None
         self._journal.check_head()
-        self._apply_changes()  # of a run that was killed before it did
+        self._changes.apply(self._journal)  # of a run that was killed before it did
         self._journal.open()
+
+    def _check_whole(self, expected: str | None) -> None:
+        """Check that the file is the one with this SHA-256, if that is known: its decoder is trusted with no other."""
+        if expected is not None and expected != digest(self.path):
+            raise foreign(self.path)
 
     def _write_record(self, *, complete: bool) -> None:
         write_record(self.path, {**self._content, "complete": complete})
-
-    def _apply_changes(self) -> None:
-        self._changes.apply(self._journal.path, self._journal.head, self._journal.records())
 
     @property
     def rows(self) -> int:
@@ -169,7 +172,7 @@ class ResultFile:
             journal.settle()  # Ctrl-C may have come when rows were written and not counted, or amid one.
         finally:
             journal.close()
-        self._apply_changes()
+        self._changes.apply(self._journal)
         if self._whole is not None:
             self._whole.write(self.path, self._columns, journal.read())
         if kind is None:

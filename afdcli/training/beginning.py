@@ -9,7 +9,7 @@ from afdcli.methods import METHODS
 from afdcli.models.backbones import Backbone
 from afdcli.models.checkpoint import Checkpoint, check_backbone, load_checkpoint
 from afdcli.models.classifier import find_weights
-from afdcli.models.taps import default_tap, split
+from afdcli.models.taps import default
 from afdcli.options import TrainOptions
 from afdcli.training.mixture import Part
 from afdcli.training.peers import Peers
@@ -22,7 +22,7 @@ def begin(options: TrainOptions, backbone: Backbone, photos: Sequence[Part], pee
     Raises:
         WrongUse: there is no such module, it is of another method, or there is nothing in it to be narrowed.
         BadCheckpoint: the module cannot be read, or is for another backbone.
-        UnsupportedBackbone: `backbone` cannot be cut where the module goes.
+        UnsupportedBackbone: `backbone` has no such tap.
     """
     if options.weights == "none":
         return _new(options, backbone)
@@ -40,6 +40,7 @@ def _new(options: TrainOptions, backbone: Backbone) -> Checkpoint:
     method = METHODS[options.method]
     tap = method.tap if options.tap == "auto" else options.tap
     if tap == "auto":
-        tap = default_tap(backbone)
-    cut = split(backbone, tap)
-    return Checkpoint(method.build(options, cut.channels, cut.blocks), tap, backbone.name, backbone.fingerprint)
+        tap = default(backbone.model, backbone.survey, backbone.name)
+    found = backbone.tap(tap)
+    module = method.build(options, found.place.channels, found.widths)
+    return Checkpoint(module, tap, backbone.name, backbone.fingerprint)

@@ -30,7 +30,7 @@ WARM_UP = 500
 LOSSES = {
     "loss": "what is made small: the weighted sum of those below that the method has",
     "feature": "how far the features at the tap are from the original's, see `methods.distances.relative_error`",
-    "stage": "how far what the tail's layers make of the features is from the original's, the mean over all layers",
+    "stage": "how far what the later blocks make of the features is from the original's, the mean over all of them",
     "logit": "nats from the original's prediction",
     "drift": "error of the estimated angles, see `methods.distances.angle_error`",
     "pixel": "squared error of the restored image, in thousandths",
@@ -50,7 +50,7 @@ class Learner:
 
         Raises:
             WrongUse: there is no such device.
-            UnsupportedBackbone: `backbone` cannot be cut at the tap of `begin`.
+            UnsupportedBackbone: `backbone` has no such tap as that of `begin`.
         """
         self._backbone, self._tap = backbone, begin.tap
         self._options, self._peers, self._labels = options, peers, labels

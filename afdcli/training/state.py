@@ -6,19 +6,22 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, uint8
 
 from afdcli.errors import BadCheckpoint, TrainingStopped
 from afdcli.formats.marks import PROGRAM_KEY
 from afdcli.methods.finite import check_finite
 from afdcli.models.checkpoint import load_checkpoint, save_checkpoint, write_tensors
+from afdcli.models.tensor_files import read_safetensors
 from afdcli.training.learner import Learner
 
 PROGRAM = "afd train"
+CHECKSUM = "sha256"
+"""The key of the metadata by which it is seen that a state is as it was written."""
 BEFORE: dict[str, Any] = {
     "narrow": False,
     "shares": [],
@@ -28,7 +31,9 @@ BEFORE: dict[str, Any] = {
     "pixel_weight": 1.0,
     "quality_weight": 1.0,
 }
-"""What runs did that were begun before there were these options. A new one that decides what comes out belongs here."""
+MODEL_BEFORE: dict[str, Any] = {"ema": "auto", "label_names": None}
+"""What runs did that were begun before there were these options, and of those of the classifier. A new one that decides
+what comes out belongs here."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class State:
     """The divergence of the best module so far, in nats; infinite if there is none."""
     settings: dict[str, Any]
     """The options that decide what comes out, as JSON has them."""
+    log: str = ""
+    """The SHA-256 of the log of these steps; empty where that is not known."""
 
 
 def save_state(state: State, path: Path) -> None:
@@ -56,8 +63,19 @@ def save_state(state: State, path: Path) -> None:
         "settings": json.dumps(state.settings, default=str),
         "done": str(state.done),
         "best": repr(state.best),
+        "log": state.log,
     }
-    write_tensors(path, state.tensors, metadata)
+    write_tensors(path, state.tensors, {**metadata, CHECKSUM: _checksum(state.tensors, metadata)})
+
+
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """The SHA-256 of all that a state is."""
+    found = sha256(json.dumps(sorted(metadata.items())).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def load_state(path: Path, settings: Mapping[str, Any]) -> State:
@@ -69,15 +87,20 @@ def load_state(path: Path, settings: Mapping[str, Any]) -> State:
         BadCheckpoint: there is none, its tensors have NaN or infinity, or it was begun with other options.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata, tensors = read_safetensors(path)
+        expected = metadata.pop(CHECKSUM, None)  # none in those of before there were checksums
         done, best = int(metadata["done"]), float(metadata["best"])
-        before = BEFORE | json.loads(metadata["settings"])
-    except (OSError, SafetensorError, KeyError, ValueError):
+        then = json.loads(metadata["settings"])
+        before = BEFORE | then
+        if "model" in then:
+            before["model"] = MODEL_BEFORE | then["model"]
+        rate = float(before["learning_rate"])
+    except (BadCheckpoint, KeyError, TypeError, ValueError, RecursionError):
         raise BadCheckpoint(f"There is no '{path}' that could be gone on with. Start without --resume.") from None
+    if expected not in (None, _checksum(tensors, metadata)):
+        raise BadCheckpoint(f"'{path}' was changed or is damaged. Put back a copy, or start without --resume.")
     now = json.loads(json.dumps(settings, default=str))
-    if now["learning_rate"] < before.get("learning_rate", 0):
+    if now["learning_rate"] < rate:
         before["learning_rate"] = now["learning_rate"]
     if now != before:
         raise BadCheckpoint(
@@ -85,7 +108,7 @@ def load_state(path: Path, settings: Mapping[str, Any]) -> State:
             "lower now."
         )
     check_finite(tensors, path)
-    return State(tensors, done, best, now)
+    return State(tensors, done, best, now, metadata.get("log", ""))
 
 
 class Kept:
@@ -98,13 +121,15 @@ class Kept:
         self._best = math.inf
         self.done = 0
         """How many steps a run would go on from."""
+        self.log = ""
+        """The SHA-256 of the log of these; empty where that is not known."""
 
-    def save_state(self, learner: Learner) -> None:
-        """Write what a run goes on from, all of it or nothing."""
-        save_state(State(learner.state(), learner.done, self._best, self._settings), self.state)
-        self.done = learner.done
+    def save_state(self, learner: Learner, log: str) -> None:
+        """Write what a run goes on from, all of it or nothing; `log` is the SHA-256 of its log so far."""
+        save_state(State(learner.state(), learner.done, self._best, self._settings, log), self.state)
+        self.done, self.log = learner.done, log
 
-    def keep(self, learner: Learner, divergence: float) -> None:
+    def keep(self, learner: Learner, divergence: float, log: str) -> None:
         """Write the module as the last one, and as the best one if its `divergence` is the least; and the state.
 
         Raises:
@@ -114,7 +139,7 @@ class Kept:
         if divergence < self._best:
             self._best = divergence
             save_checkpoint(learner.checkpoint(), self.output)
-        self.save_state(learner)
+        self.save_state(learner, log)
 
     def go_on(self, learner: Learner) -> dict[str, Any]:
         """Bring `learner` to where the interrupted run was; returns the settings that it goes on with.
@@ -127,7 +152,7 @@ class Kept:
             learner.load(state.tensors, state.done)
         except (KeyError, ValueError, RuntimeError) as error:
             raise BadCheckpoint(f"'{self.state}' was changed or is damaged: {error}. Start without --resume.") from None
-        self.done = state.done
+        self.done, self.log = state.done, state.log
         if self.output.exists() and not math.isnan(state.best):  # otherwise the next module is the best there is
             self._best = state.best
         return state.settings

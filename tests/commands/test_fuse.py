@@ -14,7 +14,6 @@ from afdcli.methods.remedy import Remedy
 from afdcli.models.backbones import load_backbone
 from afdcli.models.checkpoint import load_checkpoint
 from afdcli.models.classifier import DedriftedClassifier
-from afdcli.models.taps import split
 from afdcli.options import FuseOptions, ModelOptions
 
 torch.set_num_threads(1)
@@ -48,16 +47,16 @@ def test_multiply_adds_are_those_counted_by_hand(tmp_path):
     torch.manual_seed(0)
     save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), tmp_path / "network.safetensors")
     backbone = load_backbone("test_resnet", tmp_path / "network.safetensors")
-    cut = split(backbone, "stage1")
+    place = backbone.tap("stage1").place
 
     class Module(Remedy):
-        layer = torch.nn.Conv2d(cut.channels, cut.channels, 3, padding=1)
+        layer = torch.nn.Conv2d(place.channels, place.channels, 3, padding=1)
 
         def mend(self, features, images, quality):
             return self.layer(features), None
 
-    side = 160 // cut.reduction
-    expected = side * side * cut.channels * cut.channels * 3 * 3
+    side = 160 // round(place.reduction)
+    expected = side * side * place.channels * place.channels * 3 * 3
     assert DedriftedClassifier(backbone, Module(), "stage1").added_macs() == expected
     assert DedriftedClassifier(backbone).added_macs() == 0
 

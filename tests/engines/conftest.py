@@ -10,7 +10,6 @@ from afdcli.methods.afd import AFDConfig, AFDModule
 from afdcli.methods.fct import FCTConfig, FCTModule
 from afdcli.models.backbones import load_backbone
 from afdcli.models.checkpoint import Checkpoint, save_checkpoint
-from afdcli.models.taps import split
 from afdcli.options import ModelOptions
 
 torch.set_num_threads(1)
@@ -30,10 +29,10 @@ def options(tmp_path):
     torch.manual_seed(0)
     save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), tmp_path / "network.safetensors")
     backbone = load_backbone("test_resnet", tmp_path / "network.safetensors")
-    cut = split(backbone, "stage1")
+    tap = backbone.tap("stage1")
     for name, module in (
-        ("afd", AFDModule(AFDConfig(cut.channels, width=4, later=cut.blocks, rank=4))),
-        ("fct", FCTModule(FCTConfig(cut.channels, width=4))),
+        ("afd", AFDModule(AFDConfig(tap.place.channels, width=4, later=tap.widths, rank=4))),
+        ("fct", FCTModule(FCTConfig(tap.place.channels, width=4))),
     ):
         for parameter in module.parameters():
             torch.nn.init.normal_(parameter, std=0.1)

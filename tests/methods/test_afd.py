@@ -113,8 +113,9 @@ def test_later_layers_are_corrected_where_there_is_drift_and_left_alone_before_t
     randomise(module)
     moved = (module.correct(drift, 0, x) - x).abs().sum((0, 1, 2))
     assert moved[:2].eq(0).all() and moved[2:].gt(0).all()
-    assert torch.equal(module.correct(drift, 1, x), x), "a layer that is no stage"
-    assert torch.equal(module.correct(drift, 3, x), x), "a layer that it knows nothing of"
+    wide = torch.randn(1, 20, 4, 4)
+    assert not torch.equal(module.correct(drift, 1, wide), wide), "the next one, whatever layers are between them"
+    assert torch.equal(module.correct(drift, 2, x), x), "a block that it knows nothing of"
     assert module.later[2][0].out_channels == 4
     pooled = torch.ones(1, 8, 1, 1)
     torch.testing.assert_close(module.correct(pooled, 0, x), x + module.later[0](x))

@@ -34,7 +34,7 @@ def test_an_empty_log_gives_no_picture(tmp_path):
 @pytest.mark.slow
 def test_accuracy_curves_have_a_panel_for_each_codec_and_number_of_passes(tmp_path):
     def rows(top1):
-        row = {"weights": "none", "top1_low": 40.0, "top1_high": 95.0, "agreement": 50.0}
+        row = {"backbone": "net", "weights": "none", "top1_low": 40.0, "top1_high": 95.0, "agreement": 50.0}
         yield {**row, "codec": "clean", "quality": None, "passes": 0, "top1": top1 and 90.0}
         for codec, passes in (("jpeg", 1), ("jpeg", 2), ("avif", 1)):
             for quality in (25, 10):

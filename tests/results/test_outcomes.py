@@ -20,12 +20,12 @@ from afdcli.methods.afd import AFDConfig, AFDModule
 from afdcli.models.backbones import load_backbone
 from afdcli.models.checkpoint import Checkpoint, save_checkpoint
 from afdcli.models.classifier import load_classifier
-from afdcli.models.taps import split
 from afdcli.options import ClassifyOptions, Compression, EvaluateOptions, ModelOptions
 from afdcli.photos.damage import Case, Damaged, Level
 from afdcli.photos.sources import Source
 from afdcli.results.accuracy import COLUMNS as ACCURACY
 from afdcli.results.outcomes import ARRAYS, COLUMNS, Outcomes, Run, Said
+from afdcli.results.record import read_record, write_record
 from afdcli.results.rowfile import read_rows
 
 torch.set_num_threads(1)  # Threads that wait for a busy processor make small networks many times slower.
@@ -58,8 +58,8 @@ def classifiers(tmp_path_factory):
     network, file = folder / "network.safetensors", folder / "module.safetensors"
     save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), network)
     backbone = load_backbone("test_resnet", network)
-    cut = split(backbone, "stage1")
-    module = AFDModule(AFDConfig(cut.channels, width=4, depth=1, later=cut.blocks, rank=4))
+    tap = backbone.tap("stage1")
+    module = AFDModule(AFDConfig(tap.place.channels, width=4, depth=1, later=tap.widths, rank=4))
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     save_checkpoint(Checkpoint(module, "stage1", "test_resnet", backbone.fingerprint), file)
@@ -316,7 +316,7 @@ def test_what_is_no_whole_file_of_outcomes_is_refused(folder, tmp_path):
     kept.write_text(kept.read_text().replace("ok", "OK", 1))
     assert "was changed since afd wrote it" in refusal(kept)
     record = tmp_path / "kept.csv.json"
-    record.write_text(json.dumps({**json.loads(record.read_text()), "complete": False}))
+    write_record(kept, {**read_record(kept), "complete": False})
     assert "is from an interrupted run" in refusal(kept)
     record.unlink()
     assert "has no record" in refusal(kept)

@@ -39,8 +39,7 @@ def outputs(module):
     features, images = (torch.rand(shape, generator=rng) for shape in ((2, 5, 12, 12), (2, 3, 48, 48)))
     mended, drift = module.mend(features, images)
     later = [torch.rand(2, width, 6, 6, generator=rng) for width in module.config.later if width]
-    places = [number for number, width in enumerate(module.config.later) if width]
-    return [mended, drift, *(module.correct(drift, number, x) for number, x in zip(places, later, strict=True))]
+    return [mended, drift, *(module.correct(drift, number, x) for number, x in enumerate(later))]
 
 
 @pytest.mark.parametrize("config", SHAPES.values(), ids=SHAPES)
