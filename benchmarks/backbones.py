@@ -26,7 +26,9 @@ from afdcli.methods.afd import AFDConfig, AFDModule
 from afdcli.models.backbones import Backbone, untrained_backbone
 from afdcli.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from afdcli.models.classifier import DedriftedClassifier, with_module
+from afdcli.models.origin import Input
 from afdcli.models.places import Place
+from afdcli.photos.preprocessing import Preprocessing
 
 SMALLEST = """
     beit_base_patch16_224 halonet_h1 test_byobnet cait_xxs24_224 coat_tiny convit_tiny convmixer_768_32 test_convnext
@@ -69,7 +71,8 @@ def check(name: str) -> Plugged:
     """
     torch.manual_seed(0)
     try:
-        backbone = untrained_backbone(name)
+        size = timm.get_pretrained_cfg(name).input_size[-1]
+        backbone = untrained_backbone(name, Input(Preprocessing(size), (0.5,) * 3, (0.5,) * 3))
         found = {tap: place for tap in TAPS if (place := _place(backbone, tap))}
         backbone.tap("auto")
     except AfdError as error:

@@ -19,7 +19,7 @@ from rich.text import Text
 from afdcli.cli.ending import REFUSED, UNEXPECTED, unexpected
 from afdcli.errors import AfdError, OutputRefused
 from afdcli.formats.rows import Row
-from afdcli.options import ClassifyOptions, DegradeOptions
+from afdcli.options import ClassifyOptions, DegradeOptions, EvaluateOptions
 from afdcli.photos.sources import Sources
 from afdcli.results.naming import visible
 
@@ -136,12 +136,6 @@ def _backbone(about: Description) -> str:
     return f"{about.backbone} with {'EMA weights' if about.backbone_ema else 'no EMA weights'} ({about.backbone_part})"
 
 
-def show_weights(about: Description) -> None:
-    """Say which of the weights in its file the backbone has, where the file has parts."""
-    if about.backbone_part:
-        out.print(f"The backbone is {visible(_backbone(about))}.", markup=False)
-
-
 def show_passed_over(sources: Sources) -> None:
     """Say what of the inputs gave no row, if anything."""
     if sources.passed_over:
@@ -223,8 +217,9 @@ def show_exported(exported: Exported) -> None:
     )
 
 
-def show_accuracies(rows: Sequence[Row], output: Path | None) -> None:
-    """Print what `afd evaluate` measured, and that the rows are in `output`, if they could be written."""
+def show_accuracies(rows: Sequence[Row], output: Path | None, about: Description | None = None) -> None:
+    """Print what `afd evaluate` measured, that the rows are in `output`, if they could be written, and which of the
+    weights in its file the backbone has, if `about` it that is known."""
     labelled = rows[0]["top1"] is not None
     compared = any(row["difference"] is not None for row in rows)
     several = len({row["backbone"] for row in rows}) > 1
@@ -243,7 +238,35 @@ def show_accuracies(rows: Sequence[Row], output: Path | None) -> None:
     table([*heads, "agreement %", "bytes a pixel"], cells, left=2 + several)
     unlabelled = "" if labelled else " No folder is named like a class, so only agreement could be measured."
     where = "" if output is None else f" Rows are in {shown(str(output))}."
-    out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}.{where}{unlabelled}", markup=False)
+    taken = f" The backbone is {shown(_backbone(about))}." if about is not None and about.backbone_part else ""
+    out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}.{where}{taken}{unlabelled}", markup=False)
+
+
+def show_smallest(rows: Sequence[Row], options: EvaluateOptions, command: str) -> None:
+    """Print the smallest files that `afd evaluate --lose` found, where none is, and the command that makes them."""
+    cells = []
+    for row in rows:
+        cell = [row["weights"], row["codec"], row["quality"]]
+        cell += [None if row[name] is None else f"{row[name]:.1f}" for name in ("kilobytes", "saved", "saved_jpeg90")]
+        cells.append([*cell, f"{row['loss']:.2f}", f"{row['loss_low']:.2f} - {row['loss_high']:.2f}", row["images"]])
+    heads = ["weights", "codec", "quality", "kilobytes", "saved %", "against JPEG 90 %"]
+    table([*heads, "loss", "95 % interval", "photos"], cells, left=2)
+    measure = "top-1" if rows[0]["measure"] == "top1" else "agreement"
+    sure = "with a probability of 95 %" if options.sure == "yes" else "on these photos"
+    out.print(f"\nEach loses less than {options.lose:g} points of {measure}, {sure}.", markup=False)
+    for row in rows:
+        if row["quality"] is not None:
+            continue
+        needed = row["photos_needed"]
+        why = (
+            "its best quality loses more"
+            if needed is None
+            else f"{row['images']:,} photos cannot tell; {needed:,} like these would"
+        )
+        out.print(f"{row['codec']}, {shown(row['weights'])}: no quality is known to: {why}.", markup=False)
+    if command:
+        out.print(f"The copies are made by: {command}", markup=False, soft_wrap=True)
+    out.print(f"Rows are in {shown(str(options.output))}.", markup=False)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from afdcli.engines.engine import Engine
+from afdcli.engines.engine import NO_NUMBER, Engine, are_numbers
 from afdcli.engines.loading import load_engine
 from afdcli.formats.rows import Columns, Row
 from afdcli.machines.cluster import ray_map_parts
@@ -160,7 +160,11 @@ def _predict(batch: list[Sample], classifier: Engine, topk: int) -> list[Predict
         return predictions
     names = classifier.about.labels.names
     indices, probabilities, drifts = classifier.predict_topk(np.stack(list(readable.values())), topk, qualities)
+    sound = are_numbers(probabilities, drifts)
     for place, number in enumerate(readable):
+        if not sound[place]:
+            predictions[number] = Prediction(replace(batch[number], pixels=None, error=NO_NUMBER))
+            continue
         classes = tuple(
             (names[index], int(index), round(float(probability), 4))
             for index, probability in zip(indices[place], probabilities[place], strict=True)

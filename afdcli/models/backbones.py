@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from afdcli.errors import BackboneUnavailable, WrongUse
+from afdcli.errors import BackboneUnavailable, BadCheckpoint, WrongUse
 from afdcli.methods.finite import check_finite
 from afdcli.models import taps
 from afdcli.models.from_timm import HUB_PREFIXES, HubModel, TimmModel
 from afdcli.models.from_torchvision import TORCHVISION, TorchvisionModel
-from afdcli.models.origin import Origin
+from afdcli.models.origin import Input, Origin
 from afdcli.models.places import Survey, survey
 from afdcli.models.state_dicts import fingerprint, model_from_file
 from afdcli.photos.label_files import fitting, read_labels
@@ -49,6 +49,11 @@ class Backbone:
     """The files that weights and labels were read from; empty where these are not known."""
     part: str = ""
     """Where in a checkpoint the weights were, see `Filled`."""
+
+    @property
+    def input(self) -> Input:
+        """What `model` is fed with."""
+        return Input(self.preprocessing, self.mean, self.std)
 
     @cached_property
     def survey(self) -> Survey:
@@ -96,6 +101,8 @@ def load_backbone(
         except ValueError as error:
             raise WrongUse(f"--labels '{label_names}' does not fit {origin.name}: {error}.") from None
     wanted = origin.input(model)
+    if checkpoint is not None:
+        check_answers(model, wanted.preprocessing.size, checkpoint)
     return Backbone(
         name=origin.name,
         model=model,
@@ -109,8 +116,25 @@ def load_backbone(
     )
 
 
-def untrained_backbone(name: str) -> Backbone:
+def check_answers(model: nn.Module, size: int, source: Path) -> None:
+    """Check that `model`, with the weights of `source`, gives numbers: sums of finite ones need not be finite.
+
+    Raises:
+        BadCheckpoint: it does not, for noise of `size` x `size` pixels.
+    """
+    noise = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        if not model(noise).isfinite().all():
+            raise BadCheckpoint(
+                f"'{source}' is of a network that gives NaN or infinity for any photo: its weights are too large, or a "
+                "variance in it is negative. Get it again, or train it again with a lower learning rate."
+            )
+
+
+def untrained_backbone(name: str, wanted: Input | None = None) -> Backbone:
     """The network `name` with random weights: in seconds, whatever its size. A large one has none, but shapes only.
+
+    It is fed with what is `wanted`, or else with what is published.
 
     Raises:
         BackboneUnavailable: there is no such model.
@@ -126,8 +150,8 @@ def untrained_backbone(name: str) -> Backbone:
     if not is_large:
         model = origin.architecture.build(CLASSES)
     model.eval().requires_grad_(False)
-    wanted = origin.input(model)
-    return Backbone(name, model, wanted.preprocessing, wanted.mean, wanted.std, Labels(()), fingerprint="")
+    wanted = wanted or origin.input(model)
+    return Backbone(origin.name, model, wanted.preprocessing, wanted.mean, wanted.std, Labels(()), fingerprint="")
 
 
 def origin_of(name: str) -> Origin:

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
-from afdcli import atomic
 from afdcli.errors import BadCheckpoint
 from afdcli.formats.marks import PROGRAM_KEY
 from afdcli.methods import METHODS
 from afdcli.methods.finite import check_finite
 from afdcli.methods.remedy import Remedy
 from afdcli.models.backbones import Backbone
-from afdcli.models.state_dicts import fingerprint
-from afdcli.models.tensor_files import check_tensors, read_safetensors
+from afdcli.models.origin import Input
+from afdcli.models.tensor_files import check_tensors, is_as_written, read_safetensors, write_tensors
 
 FORMAT = "afd-dedrift 1"
 
@@ -34,8 +33,6 @@ class ForeignCheckpoint(BadCheckpoint):
 
 CHANGED = "backbone."
 """What the names of the backbone's tensors begin with, in a file."""
-DIGEST = "sha256"
-"""The key, in the metadata, of the SHA-256 of all the rest of a file. Files of before there was one have none."""
 LARGEST, LONGEST = 1 << 16, 1 << 9
 """No number in a module's config is larger, and no list in it longer: what it takes to build one is known by then."""
 
@@ -54,6 +51,16 @@ class Checkpoint:
     """The SHA-256 of the backbone's weights, see `Backbone.fingerprint`."""
     changed: Mapping[str, Tensor] = field(default_factory=dict)
     """The backbone's tensors that were trained as well, by their names in it."""
+    input: Input | None = None
+    """What the backbone is fed with; None in files of before this was written down."""
+
+    def trained(self, backbone: Backbone) -> Backbone:
+        """`backbone` with what was trained of it as well: a copy, if there is anything."""
+        if not self.changed:
+            return backbone
+        model = deepcopy(backbone.model)
+        model.load_state_dict(self.changed, strict=False)
+        return replace(backbone, model=model)
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path, program: str = "afd train") -> None:
@@ -67,21 +74,11 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, program: str = "afd trai
         "backbone": checkpoint.backbone,
         "fingerprint": checkpoint.fingerprint,
     }
+    if checkpoint.input is not None:
+        metadata["input"] = json.dumps(checkpoint.input.to_json())
     changed = {CHANGED + name: value for name, value in checkpoint.changed.items()}
     tensors = {**checkpoint.module.state_dict(), **changed}
-    write_tensors(path, tensors, {**metadata, DIGEST: _digest(metadata, tensors)})
-
-
-def _digest(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
-    texts = json.dumps(sorted((key, text) for key, text in metadata.items() if key != DIGEST))
-    plain = {name: tensors[name].detach().cpu().reshape(-1).view(torch.uint8) for name in sorted(tensors)}
-    return fingerprint({texts: torch.zeros(0), **plain})
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write `tensors`, by name, and the texts of `metadata` to a safetensors file at `path`, all of it or nothing."""
-    with atomic.file(path) as fresh:
-        fresh.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
+    write_tensors(path, tensors, metadata)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -95,16 +92,18 @@ def load_checkpoint(path: Path) -> Checkpoint:
     metadata, tensors = read_safetensors(path)
     if metadata.get("format") != FORMAT:
         raise ForeignCheckpoint(f"'{path}' holds no module of afd. Whole backbones go to --backbone-checkpoint.")
-    digest = _digest(metadata, tensors) if DIGEST in metadata else None
+    as_written = is_as_written(tensors, metadata)
     try:
         changed = {name.removeprefix(CHANGED): tensors.pop(name) for name in list(tensors) if name.startswith(CHANGED)}
         module = _module(metadata["method"], metadata["config"], tensors)
-        checkpoint = Checkpoint(module.eval(), metadata["tap"], metadata["backbone"], metadata["fingerprint"], changed)
+        wanted = Input.from_json(json.loads(metadata["input"])) if "input" in metadata else None
+        where = metadata["tap"], metadata["backbone"], metadata["fingerprint"]
+        checkpoint = Checkpoint(module.eval(), *where, changed, wanted)
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise BadCheckpoint(f"'{path}' was changed or is damaged: {reason[:200]}") from None
     check_finite({**module.state_dict(), **{CHANGED + name: value for name, value in changed.items()}}, path)
-    if digest != metadata.get(DIGEST):
+    if not as_written:
         raise BadCheckpoint(f"'{path}' was changed or is damaged: its content is not what was written. Get it again.")
     return checkpoint
 

@@ -45,7 +45,7 @@ class TimmModel:
             raise BackboneUnavailable(f"timm has no weights '{tag}' for {plain}. It has: {', '.join(tags) or 'none'}.")
         self.architecture = Architecture(name, _heads(timm.get_pretrained_cfg_value(name, "classifier")), self._build)
 
-    def _build(self, classes: int) -> nn.Module:
+    def _build(self, classes: int | None) -> nn.Module:
         model: nn.Module = timm.create_model(self.name, num_classes=classes)
         return model
 
@@ -74,7 +74,7 @@ class TimmModel:
 
     def input(self, model: Any) -> Input:
         """See `Origin`: what timm evaluates `model` with."""
-        return _input(self.name, resolve_data_config({}, model=model))
+        return config_input(self.name, resolve_data_config({}, model=model))
 
     def labels(self, model: Any) -> Labels:
         """See `Origin`: what came with the weights; else ImageNet's names, if they are as many; else indices."""
@@ -121,7 +121,7 @@ class HubModel:
 
     def input(self, model: Any) -> Input:
         """See `Origin`: what timm evaluates `model` with."""
-        return _input(self.name, resolve_data_config({}, model=model))
+        return config_input(self.name, resolve_data_config({}, model=model))
 
     def labels(self, model: Any) -> Labels:
         """See `Origin`: what the description calls them; else ImageNet's names, if they are as many; else indices."""
@@ -157,11 +157,18 @@ def _heads(classifier: Any) -> tuple[str, ...]:
     return (classifier,) if isinstance(classifier, str) else tuple(classifier or ("",))
 
 
-def _input(name: str, config: Mapping[str, Any]) -> Input:
+def config_input(name: str, config: Mapping[str, Any]) -> Input:
+    """What timm's `config` of data, for the model `name`, feeds a network with.
+
+    Raises:
+        UnsupportedBackbone: its images are not square, or padded, or it makes no sense.
+    """
     _, height, width = config["input_size"]
     mode = config.get("crop_mode") or "center"
-    if height != width or mode == "border":
-        raise UnsupportedBackbone(f"{name} wants images of {width} x {height}, cropped by '{mode}': not supported yet.")
+    if height != width:
+        raise UnsupportedBackbone(f"{name} wants images of {width} x {height} pixels: only squares are supported yet.")
+    if mode == "border":
+        raise UnsupportedBackbone(f"{name} wants its images with a border around them: that is not supported yet.")
     try:
         preprocessing = Preprocessing(
             size=height,

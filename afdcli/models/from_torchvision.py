@@ -55,13 +55,20 @@ class TorchvisionModel:
         last: str = [name for name, count in rows.items() if count == len(self._weights.meta["categories"])][-1]
         return last
 
-    def _build(self, classes: int) -> nn.Module:
+    def _build(self, classes: int | None) -> nn.Module:
+        if classes is None:
+            return self._published()
         if self._own in _TRANSFORMING:
             raise UnsupportedBackbone(
                 f"{self.name} may change its input before it looks at it, which no file of weights tells. Give no "
                 "--backbone-checkpoint."
             )
         return torchvision.models.get_model(self._own, weights=None, num_classes=classes)  # type: ignore[no-any-return]
+
+    def _published(self) -> nn.Module:
+        """The network that torchvision's own weights are of, without them."""
+        other: dict[str, Any] = {"transform_input": True, "init_weights": False} if self._own in _TRANSFORMING else {}
+        return torchvision.models.get_model(self._own, weights=None, **other)  # type: ignore[no-any-return]
 
     def pretrained(self) -> Pretrained:
         """See `Origin`: those that torchvision calls its default."""
@@ -71,8 +78,7 @@ class TorchvisionModel:
             raise BackboneUnavailable(
                 f"The weights of {self.name} are not to be had. {error} Give a file with --backbone-checkpoint."
             ) from error
-        other: dict[str, Any] = {"transform_input": True, "init_weights": False} if self._own in _TRANSFORMING else {}
-        model: nn.Module = torchvision.models.get_model(self._own, weights=None, **other)
+        model = self._published()
         tensors = {_OLD_DENSENET.sub(r"\1\2", name): one for name, one in read(path).parts[""].items()}
         try:
             model.load_state_dict(tensors)
@@ -82,13 +88,7 @@ class TorchvisionModel:
 
     def input(self, model: nn.Module) -> Input:
         """See `Origin`: what torchvision's own weights are evaluated with."""
-        wanted = self._weights.transforms()
-        (size,), (short,) = wanted.crop_size, wanted.resize_size
-        share = size / short
-        if math.floor(size / share) < short:  # rounding
-            share = math.nextafter(share, 0)
-        resampling = getattr(Image.Resampling, wanted.interpolation.name)
-        return Input(Preprocessing(size, share, resampling), tuple(wanted.mean), tuple(wanted.std))
+        return preset_input(self._weights.transforms())
 
     def labels(self, model: nn.Module) -> Labels:
         """See `Origin`: those of torchvision's own weights, if they are as many as the classes; else indices."""
@@ -97,6 +97,22 @@ class TorchvisionModel:
         if classes != len(names):
             return Labels(tuple(map(str, range(classes))))
         return Labels(tuple(names), tuple(map(ImageNetInfo("imagenet-1k").index_to_label_name, range(classes))))
+
+
+def preset_input(preset: Any) -> Input:
+    """What torchvision's `preset` of transforms, an `ImageClassification`, feeds a network with.
+
+    Raises:
+        UnsupportedBackbone: its crops are not square.
+    """
+    if len({*preset.crop_size}) > 1 or len(preset.resize_size) > 1:
+        raise UnsupportedBackbone("torchvision's transforms resize or crop to what is not square: not supported yet.")
+    size, short = preset.crop_size[0], preset.resize_size[0]
+    share = size / short
+    if math.floor(size / share) < short:  # rounding
+        share = math.nextafter(share, 0)
+    resampling = getattr(Image.Resampling, preset.interpolation.name)
+    return Input(Preprocessing(size, share, resampling), tuple(preset.mean), tuple(preset.std))
 
 
 def _is_linear(module: nn.Module) -> bool:

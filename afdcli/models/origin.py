@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from PIL import Image
 from torch import nn
 
 from afdcli.models.state_dicts import Architecture
 from afdcli.photos.labels import Labels
 from afdcli.photos.preprocessing import Preprocessing
+
+LARGEST = 10_000
+"""Pixels of a side that no network's input is larger than."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,27 @@ class Input:
     """The mean of each channel, for pixels in [0, 1], that normalising subtracts."""
     std: tuple[float, ...]
     """The standard deviation of each channel, for pixels in [0, 1], that normalising divides by."""
+
+    def to_json(self) -> dict[str, Any]:
+        """This as values of JSON."""
+        content = asdict(self)
+        content["preprocessing"]["interpolation"] = self.preprocessing.interpolation.name.lower()
+        return content
+
+    @classmethod
+    def from_json(cls, content: Any) -> Input:
+        """What `to_json` was called of, from what that gave, perhaps read from a file.
+
+        Raises:
+            KeyError, TypeError, ValueError: `content` is not what `to_json` gives.
+        """
+        own = content["preprocessing"]
+        size, share = int(own["size"]), float(own["crop_pct"])
+        mean, std = (tuple(map(float, content[name])) for name in ("mean", "std"))
+        if not (0 < size <= LARGEST and 0 < share <= 1 and len(mean) == len(std) == 3):
+            raise ValueError("no network is fed so")
+        resampling = Image.Resampling[str(own["interpolation"]).upper()]
+        return cls(Preprocessing(size, share, resampling, bool(own["squash"])), mean, std)
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ class Architecture:
     """What it is called, for the user."""
     heads: tuple[str, ...]
     """The names of the layers that give the logits, each with a row of weights for every class."""
-    build: Callable[[int], nn.Module]
-    """From the number of classes to the network."""
+    build: Callable[[int | None], nn.Module]
+    """From the number of classes, None for as many as were published, to the network."""
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,51 @@ is no longer than any that is meant.
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 
+from afdcli import atomic
 from afdcli.errors import BadCheckpoint
 
 LARGEST_HEADER = 16 << 20
 """Bytes of a safetensors file's header: the names of 100,000 tensors, or of 21,000 classes, take half as many."""
 ENDING = ".safetensors"
+CHECKSUM = "sha256"
+"""The key, in the metadata of files that afd writes, of the SHA-256 of all the rest. Older ones have none."""
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write `tensors`, by name, and the texts of `metadata` to a safetensors file at `path`, all of it or nothing.
+
+    Raises:
+        OutputRefused: it cannot be written.
+    """
+    plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    with atomic.file(path) as fresh:
+        fresh.write_bytes(save(plain, {**metadata, CHECKSUM: _checksum(tensors, metadata)}))
+
+
+def is_as_written(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bool:
+    """Whether a file of afd's has the `tensors` and `metadata` that it was written with, as far as it says."""
+    expected = metadata.get(CHECKSUM)
+    return expected is None or expected == _checksum(tensors, metadata)
+
+
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    found = hashlib.sha256(json.dumps(sorted((key, metadata[key]) for key in metadata if key != CHECKSUM)).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -164,8 +164,10 @@ def _decode(found: Opened, options: ReadOptions, data: bytes | None = None, leas
     check_pixels(image.size, options.max_pixels)
     stored = image.getexif().get(ORIENTATION) if image.format == "TIFF" else None
     whole = image.size
-    reduced = least is not None and image.draft(None, (2 * least, 2 * least)) is not None
-    if data is not None and image.format in jpeg.FORMATS:
+    is_jpeg = image.format in jpeg.FORMATS
+    # Of other formats a draft would be a thumbnail.
+    reduced = is_jpeg and least is not None and image.draft(None, (2 * least, 2 * least)) is not None
+    if data is not None and is_jpeg:
         loaded = jpeg.load(image, data, reduced=reduced, refuse=options.truncated == "refuse")
     else:
         image.load()
@@ -174,7 +176,7 @@ def _decode(found: Opened, options: ReadOptions, data: bytes | None = None, leas
     turn = remaining_turn(image, stored, options.exif == "apply")
     rgb = to_rgb(loaded.image, image.info.get("icc_profile") if options.icc == "apply" else None, turn)
     upright = whole[::-1] if turn in SIDEWAYS else whole
-    kind = "JPEG" if image.format == "MPO" else str(image.format)
+    kind = "JPEG" if is_jpeg else str(image.format)
     tables = getattr(image, "quantization", None)  # Lossless JPEGs have none.
     quality, exact = jpeg_quality(tables) if tables else (None, None)
     size = upright if reduced else rgb.size

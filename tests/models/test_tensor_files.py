@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from afdcli.errors import AfdError, BadCheckpoint
 from afdcli.methods.afd import AFDConfig, AFDModule
 from afdcli.models.backbones import load_backbone
-from afdcli.models.checkpoint import DIGEST, Checkpoint, load_checkpoint, save_checkpoint
-from afdcli.models.tensor_files import LARGEST_HEADER, read_safetensors
+from afdcli.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from afdcli.models.tensor_files import CHECKSUM, LARGEST_HEADER, read_safetensors
 
 torch.set_num_threads(1)
 TINY = "test_resnet"
@@ -175,7 +175,7 @@ def test_a_config_of_any_size_is_refused_before_anything_is_built(change, module
     header, tensors = parts(module[0].read_bytes())
     metadata = header["__metadata__"]
     metadata["config"] = json.dumps({**json.loads(metadata["config"]), **change})
-    del metadata[DIGEST]  # as one of before there were checksums, or one whose maker means harm
+    del metadata[CHECKSUM]  # as one of before there were checksums, or one whose maker means harm
     (tmp_path / "a.safetensors").write_bytes(joined(header, tensors))
     with pytest.raises(BadCheckpoint, match="changed or is damaged"):
         load_checkpoint(tmp_path / "a.safetensors")
@@ -186,7 +186,7 @@ def test_json_of_any_depth_is_refused(text, module, backbone, tmp_path):
     for (path, _), key in ((module, "config"), (backbone, "labels")):
         header, tensors = parts(path.read_bytes())
         header["__metadata__"][key] = text
-        header["__metadata__"].pop(DIGEST, None)
+        header["__metadata__"].pop(CHECKSUM, None)
         (tmp_path / "a.safetensors").write_bytes(joined(header, tensors))
         with pytest.raises(BadCheckpoint, match=r"changed or is damaged|labels in"):
             (load_checkpoint if key == "config" else lambda path: load_backbone(TINY, path))(tmp_path / "a.safetensors")
@@ -204,6 +204,6 @@ def test_weights_that_were_changed_since_are_refused(module, tmp_path):
 def test_modules_of_before_there_were_checksums_load(module, tmp_path):
     path, expected = module
     header, tensors = parts(path.read_bytes())
-    del header["__metadata__"][DIGEST]
+    del header["__metadata__"][CHECKSUM]
     (tmp_path / "a.safetensors").write_bytes(joined(header, tensors))
     assert same(load_checkpoint(tmp_path / "a.safetensors").module.state_dict(), expected)
