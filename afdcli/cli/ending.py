@@ -76,6 +76,8 @@ def unexpected(error: Exception) -> str:
 
     if isinstance(error, MemoryError):
         what = "There is not enough memory. Use fewer --workers, or a smaller --batch-size."
+    elif isinstance(error, OSError) and places.for_temporary_files() is None:
+        what = "There is no folder for temporary files that can be written to. Set TMPDIR to one."
     else:
         what = f"This should not have happened: {type(error).__name__}: {str(error).strip() or 'no more is known'}"
     trace = "".join(traceback.format_exception(error))

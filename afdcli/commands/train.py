@@ -63,10 +63,9 @@ class Training:
 
         Raises:
             WrongUse: there are too few photos that can be read, or no such module to go on from.
-            BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone`, `models.taps`.
-            OutputRefused: an output cannot be written or replaced, or is that of an interrupted run, or of one that is
-                still going on.
-            BadCheckpoint: there is nothing to resume, it had other options, or the module is for another backbone.
+            BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone` and `models.taps`.
+            OutputRefused: an output cannot be written or replaced, or is that of an interrupted or a living run.
+            BadCheckpoint: there is nothing to resume, or not with these options; or the module is for another backbone.
         """
         self._options = options
         self._peers = Peers()

@@ -16,8 +16,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from functools import partial
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -318,6 +320,8 @@ def _start_worker(trays: _Trays | None) -> None:
         _trays = trays
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent answers it.
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    with suppress(OSError):  # Where memory ends, Linux had better end this process than the one that has all the rows.
+        Path("/proc/self/oom_score_adj").write_text("1000")
     silence_decoders()
     reuse_some_memory()
 

@@ -71,6 +71,12 @@ def test_want_of_memory_says_what_to_lower(ends):
     assert code == 70 and "--workers" in err and err.count("\n") == 1
 
 
+def test_want_of_a_temporary_folder_says_what_to_set(ends, monkeypatch):
+    monkeypatch.setattr(places, "for_temporary_files", lambda: None)
+    code, _, err = ends(raising(OSError("Matplotlib requires access to a writable cache directory")))
+    assert code == 70 and "Set TMPDIR" in err and err.count("\n") == 1
+
+
 def test_a_refusal_and_an_interruption_keep_their_codes(ends):
     assert ends(raising(WrongUse("No.")))[0] == 2
     assert ends(raising(KeyboardInterrupt()))[0] == 130

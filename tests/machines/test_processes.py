@@ -60,6 +60,10 @@ def double_or_lack_memory(item):
     return 2 * item
 
 
+def expendable(_):
+    return Path("/proc/self/oom_score_adj").read_text().strip()
+
+
 def chatter(number):
     os.write(2, b"libtiff: noise\n")
     print("more noise", file=sys.stderr)
@@ -395,3 +399,8 @@ def test_results_are_the_same_where_memory_is_short(monkeypatch, workers):
     monkeypatch.setattr(limits, "memory", lambda: 10**9)
     monkeypatch.setattr(limits, "memory_is_short", lambda: True)
     assert mapped(double, range(60), workers, ahead=100) == [2 * number for number in range(60)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="Linux alone is asked whom to end first")
+def test_where_memory_ends_a_worker_goes_before_its_parent():
+    assert set(mapped(expendable, range(4))) == {"1000"}
