@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from afdcli.cli import app
 from afdcli.commands import evaluate
@@ -533,3 +534,11 @@ def test_ctrl_c_leaves_a_valid_file_that_can_be_gone_on_with(afd, network, tmp_p
     assert afd(*command, "--workers", "0", "--resume")[0] == 0
     assert afd("classify", folder, "-o", whole, "--workers", "0", *network)[0] == 0
     assert stopped.read_bytes() == whole.read_bytes()
+
+
+def test_the_taps_of_a_backbone_are_listed_without_photos_and_without_weights():
+    run = CliRunner().invoke(app.app, ["train", "--list-taps", "--backbone", "test_resnet", "--size", "96"])
+    assert run.exit_code == 0, run.output
+    lines = [line.split() for line in run.output.splitlines()]
+    assert ["stage2", "layer2", "48", "x", "12", "x", "12", "1/8", "map"] in lines
+    assert ["layer4", "96", "x", "3", "x", "3", "1/32", "map"] in lines
