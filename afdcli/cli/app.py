@@ -59,7 +59,7 @@ def classify(given: Given[ClassifyOptions], quiet: short.Quiet = False) -> int:
 
     reuse_memory()
     stream = streams.RowStream(options)
-    with report.loading(options, quiet):
+    with report.loading(quiet):
         run = Classification(options)
     stream.begin(run.columns)
     summary = report.ClassifySummary(options, run.total)
@@ -102,7 +102,7 @@ def evaluate(
             report.show_accuracies(rows, options.output)
         return ALL_READ
     reuse_memory()
-    with report.loading(options, quiet):
+    with report.loading(quiet):
         run = Evaluation(options)
     with progress.Tracker(len(run.cases), "photos", quiet, already=run.already) as tracker:
         for photo in run.photos():

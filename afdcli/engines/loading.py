@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from afdcli.engines import cache
@@ -12,6 +13,10 @@ from afdcli.options import ModelOptions
 
 if TYPE_CHECKING:
     from afdcli.models.classifier import DedriftedClassifier
+
+
+about_to_compile: Callable[[], None] | None = None
+"""Who wants to know that a classifier is compiled, which takes a while: set by who shows what is being waited for."""
 
 
 def load_engine(options: ModelOptions, weights: str = "none") -> Engine:
@@ -29,6 +34,8 @@ def load_engine(options: ModelOptions, weights: str = "none") -> Engine:
     folder = cache.place() / cache.key(options, weights, engine)
     if on_processor and (cached := cache.find(folder, engine, options.precision)):
         return cached
+    if on_processor and about_to_compile is not None:
+        about_to_compile()
     classifier = _in_torch(options, weights)
     if not _is_compilable(classifier):
         if options.engine == "auto":
@@ -37,18 +44,6 @@ def load_engine(options: ModelOptions, weights: str = "none") -> Engine:
     # As it is in the cache, and so the same in every run: what was just converted may differ in the last bits.
     cached = cache.find(folder, engine, options.precision)
     return cached or cache.load(cache.keep(classifier, engine, folder), engine, options.precision)
-
-
-def is_compiled(options: ModelOptions, weights: str = "none") -> bool:
-    """Whether nothing has to be compiled for `load_engine`, because it was before, or runs in torch.
-
-    Raises:
-        WrongUse: the engine is not installed, or cannot run this.
-    """
-    engine = _choose(options)
-    if engine == "torch" or not (options.device == "cpu" or (options.device == "auto" and not may_have_gpu())):
-        return True
-    return cache.is_current(cache.place() / cache.key(options, weights, engine))
 
 
 def compiling_engines(classifier: DedriftedClassifier) -> list[str]:
