@@ -102,6 +102,8 @@ def evaluate(
             report.show_accuracies(rows, options.output)
         return ALL_READ
     reuse_memory()
+    if options.lose is not None:
+        return _lose(options, quiet)
     with report.loading(quiet):
         run = Evaluation(options)
     with progress.Tracker(len(run.cases), "photos", quiet, already=run.already) as tracker:
@@ -113,9 +115,27 @@ def evaluate(
     with report.shown_anyway(rows, quiet):
         run.write(rows)
     if not quiet:
-        report.show_accuracies(rows, options.output)
+        report.show_accuracies(rows, options.output, run.about)
         report.show_passed_over(run.sources)
     return tracker.conclude("They are in no row.")
+
+
+def _lose(options: EvaluateOptions, quiet: bool) -> int:
+    from afdcli.cli import progress, report
+    from afdcli.commands.lose import ROUNDS, Search, degrade_command
+
+    with report.loading(quiet):
+        search = Search(options)
+    with progress.Tracker(ROUNDS * len(search.cases), "photos", quiet) as tracker:
+        for photo in search.photos():
+            tracker.advance(photo.case.source.name, photo.error)
+    if tracker.interrupted:
+        return progress.stopped(tracker, "Nothing was written.")
+    rows = search.write()
+    if not quiet:
+        report.show_smallest(rows, options, degrade_command(rows, options))
+        report.show_passed_over(search.sources)
+    return tracker.conclude("They count nowhere.")
 
 
 @command(app, DegradeOptions)
@@ -219,11 +239,11 @@ def bench(given: Given[BenchOptions]) -> None:
     options = given.options()
 
     from afdcli.cli import report
-    from afdcli.commands.bench import bench
+    from afdcli.commands.bench import bench, limit
     from afdcli.machines.hardware import reuse_memory
 
     reuse_memory()
-    report.show_rates(bench(options))
+    report.show_limit(limit(report.show_rates(bench(options)), options))
 
 
 @command(app, ExportOptions)

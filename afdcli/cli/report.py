@@ -19,7 +19,7 @@ from rich.text import Text
 from afdcli.cli.ending import REFUSED, UNEXPECTED, unexpected
 from afdcli.errors import AfdError, OutputRefused
 from afdcli.formats.rows import Row
-from afdcli.options import ClassifyOptions, DegradeOptions
+from afdcli.options import ClassifyOptions, DegradeOptions, EvaluateOptions
 from afdcli.options.groups import STANDARD_OUTPUT
 from afdcli.photos import kinds
 from afdcli.photos.sources import Sources
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from afdcli.commands.export import Exported
     from afdcli.commands.fuse import Fused
     from afdcli.engines.engine import Engine
+    from afdcli.models.description import Description
     from afdcli.models.places import Place
     from afdcli.results.resuming import Anew
 
@@ -118,7 +119,7 @@ class ClassifySummary:
         facts = {
             "Classified": f"{self._read:,} of {self.total:,} photos in {seconds:.1f} s",
             "JPEG files": spread,
-            "Backbone": f"{about.backbone}, {'no' if about.method == 'none' else 'with a'} de-drifting module",
+            "Backbone": f"{_backbone(about)}, {'no' if about.method == 'none' else 'with a'} de-drifting module",
             "Engine": classifier.engine,
             "Rows": self.rows,
         }
@@ -135,6 +136,13 @@ class ClassifySummary:
             return row["path"], "(could not be read)", None, None
         label = str(row["label_1"]).split(",")[0]
         return row["path"], label, f"{row['prob_1']:.2f}", row["quality"]
+
+
+def _backbone(about: Description) -> str:
+    """The backbone by name, and, where its file has parts, which of the weights in it were taken."""
+    if not about.backbone_part:
+        return about.backbone
+    return f"{about.backbone} with {'EMA weights' if about.backbone_ema else 'no EMA weights'} ({about.backbone_part})"
 
 
 def show_passed_over(sources: Sources) -> None:
@@ -214,16 +222,23 @@ def show_fused(fused: Fused) -> None:
     )
 
 
-def show_rates(rates: Iterable[Rate]) -> None:
-    """Print what `afd bench` measured, and meanwhile say on a terminal what it is at."""
-    rows = []
+def show_rates(rates: Iterable[Rate]) -> list[Rate]:
+    """Print what `afd bench` measured, and meanwhile say on a terminal what it is at. The `rates`, all of them."""
+    rows, measured = [], []
     with busy("Measuring ...") as status:
         for rate in rates:
+            measured.append(rate)
             speed = rate.photos_per_second
             rows.append((rate.part, rate.engine, rate.weights, f"{speed:.1f}", f"{1000 / speed:.1f}"))
             if status is not None:
                 status.update(f"Measuring ... {rate.part} {speed:.1f} photos a second")
     table(("part", "engine", "weights", "photos a second", "ms a photo"), rows, left=3)
+    return measured
+
+
+def show_limit(sentence: str) -> None:
+    """Say what `afd bench` found to be the slowest."""
+    out.print(sentence, markup=False)
 
 
 def show_exported(exported: Exported) -> None:
@@ -236,8 +251,9 @@ def show_exported(exported: Exported) -> None:
     )
 
 
-def show_accuracies(rows: Sequence[Row], output: Path | None) -> None:
-    """Print what `afd evaluate` measured, and that the rows are in `output`, if they could be written."""
+def show_accuracies(rows: Sequence[Row], output: Path | None, about: Description | None = None) -> None:
+    """Print what `afd evaluate` measured, that the rows are in `output`, if they could be written, and which of the
+    weights in its file the backbone has, if `about` it that is known."""
     labelled = rows[0]["top1"] is not None
     compared = any(row["difference"] is not None for row in rows)
     several = len({row["backbone"] for row in rows}) > 1
@@ -256,7 +272,35 @@ def show_accuracies(rows: Sequence[Row], output: Path | None) -> None:
     table([*heads, "agreement %", "bytes a pixel"], cells, left=2 + several)
     unlabelled = "" if labelled else " No folder is named like a class, so only agreement could be measured."
     where = "" if output is None else f" Rows are in {shown(str(output))}."
-    out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}.{where}{unlabelled}", markup=False)
+    taken = f" The backbone is {shown(_backbone(about))}." if about is not None and about.backbone_part else ""
+    out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}.{where}{taken}{unlabelled}", markup=False)
+
+
+def show_smallest(rows: Sequence[Row], options: EvaluateOptions, command: str) -> None:
+    """Print the smallest files that `afd evaluate --lose` found, where none is, and the command that makes them."""
+    cells = []
+    for row in rows:
+        cell = [row["weights"], row["codec"], row["quality"]]
+        cell += [None if row[name] is None else f"{row[name]:.1f}" for name in ("kilobytes", "saved", "saved_jpeg90")]
+        cells.append([*cell, f"{row['loss']:.2f}", f"{row['loss_low']:.2f} - {row['loss_high']:.2f}", row["images"]])
+    heads = ["weights", "codec", "quality", "kilobytes", "saved %", "against JPEG 90 %"]
+    table([*heads, "loss", "95 % interval", "photos"], cells, left=2)
+    measure = "top-1" if rows[0]["measure"] == "top1" else "agreement"
+    sure = "with a probability of 95 %" if options.sure == "yes" else "on these photos"
+    out.print(f"\nEach loses less than {options.lose:g} points of {measure}, {sure}.", markup=False)
+    for row in rows:
+        if row["quality"] is not None:
+            continue
+        needed = row["photos_needed"]
+        why = (
+            "its best quality loses more"
+            if needed is None
+            else f"{row['images']:,} photos cannot tell; {needed:,} like these would"
+        )
+        out.print(f"{row['codec']}, {shown(row['weights'])}: no quality is known to: {why}.", markup=False)
+    if command:
+        out.print(f"The copies are made by: {command}", markup=False, soft_wrap=True)
+    out.print(f"Rows are in {shown(str(options.output))}.", markup=False)
 
 
 @contextmanager

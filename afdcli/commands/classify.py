@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from afdcli.engines.engine import Engine
+from afdcli.engines.engine import NO_NUMBER, Engine, are_numbers
 from afdcli.engines.loading import load_engine
 from afdcli.formats.rows import Columns, Row
 from afdcli.machines.cluster import ray_map_parts
+from afdcli.machines.locks import Lock
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map, threaded_map
 from afdcli.models.description import Description
 from afdcli.options import ClassifyOptions
@@ -35,10 +37,12 @@ class Classification:
         Raises:
             WrongUse: there are no photos.
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
-            OutputRefused: see `check_may_write` and `ResultFile`; or the photos are not those of the interrupted run.
+            OutputRefused: see `Lock`, `check_may_write` and `ResultFile`; or the photos are not those of the
+                interrupted run.
         """
         writes = options.output != STANDARD_OUTPUT
-        inputs = (*options.inputs, options.weights, options.model.backbone_checkpoint)
+        self._lock: AbstractContextManager[object] = Lock(options.output) if writes else nullcontext()
+        inputs = (*options.inputs, options.weights, *options.model.files)
         if writes:
             check_may_write(
                 files_of(options.output), PROGRAM, overwrite=options.overwrite, resume=options.resume, inputs=inputs
@@ -65,12 +69,13 @@ class Classification:
             "precision": options.model.precision,
             "topk": options.topk,
             "fast_decode": options.fast_decode,
-            **asdict(options.read),
+            **options.read.deciding(),
         }
+        settings |= about.labels_given(options.model)
         file = ResultFile(
             options.output,
             self.columns,
-            {**record(PROGRAM, settings, options), **self.sources.left_out()},
+            {**record(PROGRAM, settings, options), **about.weights_taken, **self.sources.left_out()},
             resume=options.resume,
             overwrite=options.overwrite,
         )
@@ -91,9 +96,12 @@ class Classification:
         """
         if self._photos is None:
             batches = _classify_anywhere(self.sources.reading(), self.classifier, self._options)
-            return (one.row(self.columns) for batch in batches for one in batch)
+            yield from (one.row(self.columns) for batch in batches for one in batch)
+            return
         batches = _classify_anywhere(self._photos.left(self.sources.reading()), self.classifier, self._options)
-        return self._photos.rows([(one.sample.stamp, [one.row(self.columns)]) for one in batch] for batch in batches)
+        done = ([(one.sample.stamp, [one.row(self.columns)]) for one in batch] for batch in batches)
+        with self._lock:
+            yield from self._photos.rows(done)
 
 
 def rows_of(options: ClassifyOptions) -> Iterator[Row]:
@@ -115,7 +123,12 @@ def rows_of(options: ClassifyOptions) -> Iterator[Row]:
 def _fitting(options: ClassifyOptions, about: Description) -> tuple[ClassifyOptions, Columns]:
     """`options` with no more classes than there are, and the columns that the rows then have."""
     options = replace(options, topk=min(options.topk, len(about.labels.names)))
-    return options, columns(options.topk, uses_quality=about.uses_quality, estimates_drift=about.estimates_drift)
+    return options, columns(
+        options.topk,
+        uses_quality=about.uses_quality,
+        estimates_drift=about.estimates_drift,
+        reads_truncated=options.read.truncated == "read",
+    )
 
 
 def _classify_anywhere(
@@ -167,7 +180,11 @@ def _predict(batch: list[Sample], classifier: Engine, topk: int) -> list[Predict
         return predictions
     names = classifier.about.labels.names
     indices, probabilities, drifts = classifier.predict_topk(np.stack(list(readable.values())), topk, qualities)
+    sound = are_numbers(probabilities, drifts)
     for place, number in enumerate(readable):
+        if not sound[place]:
+            predictions[number] = Prediction(replace(batch[number], pixels=None, error=NO_NUMBER))
+            continue
         classes = tuple(
             (names[index], int(index), round(float(probability), 4))
             for index, probability in zip(indices[place], probabilities[place], strict=True)

@@ -15,23 +15,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from afdcli.errors import OutputRefused, UnreadableImage
 from afdcli.formats import codecs
 from afdcli.formats.rows import Row
 from afdcli.formats.shards import SHARDS
 from afdcli.machines.cluster import ray_ordered_map
+from afdcli.machines.locks import Lock
 from afdcli.machines.processes import CRASHED, ordered_map
 from afdcli.options import Degradation, DegradeOptions
 from afdcli.photos import archives, remote
 from afdcli.photos.damage import degrade_photo, size_of
 from afdcli.photos.preprocessing import Preprocessing
-from afdcli.photos.reading import decode_rgb, read_file, read_source
+from afdcli.photos.reading import Photo, decode_rgb, read_file, read_source
 from afdcli.photos.sources import Source, Sources, printable
-from afdcli.results.copies import COLUMNS, PARTIAL, PROGRAM, Places, check_free, folds_names, listed_in, relative, write
+from afdcli.results.copies import (
+    COLUMNS,
+    COMPLETE,
+    PARTIAL,
+    PROGRAM,
+    Places,
+    check_free,
+    folds_names,
+    listed_in,
+    relative,
+    write,
+)
 from afdcli.results.overlap import Among, Inside, check_apart, check_own, folder_of, manifest_of, origin
-from afdcli.results.packing import Packed, Packing, member_names, shard_of
+from afdcli.results.packing import Packed, Packing, Shards, member_names, shard_of
 from afdcli.results.record import record
 from afdcli.results.rowfile import ResultFile
 
@@ -107,15 +117,18 @@ class Degrading:
         """Each source and its copies, one for each degradation, once they and their rows are written.
 
         Raises:
-            OutputRefused: the destination was made with other settings, or cannot be written.
+            OutputRefused: the destination was made with other settings, or cannot be written, or another afd is writing
+                to it.
         """
         options = self._options
         listed = Places(folds=False)
-        for degradation in options.degradations:  # before --overwrite begins a manifest anew
-            for path in listed_in(manifest_of(options, degradation)):
-                listed.claim(path, "")
-                listed.claim("/".join(path.split("/")[:2]), "")  # the shard, where there are shards
+        _make(options.destination)
         with ExitStack() as stack:
+            for degradation in options.degradations:
+                stack.enter_context(Lock(manifest_of(options, degradation)))
+                for path in listed_in(manifest_of(options, degradation)):  # before --overwrite begins it anew
+                    listed.claim(path, "")
+                    listed.claim("/".join(path.split("/")[:2]), "")  # the shard, where there are shards
             manifests = [
                 stack.enter_context(_open_manifest(options, one, self._origin, self.sources))
                 for one in options.degradations
@@ -166,6 +179,13 @@ def _pack(packings: list[Packing], source: Source, copies: list[Copy]) -> None:
         packing.take(Packed(source, copy.row, copy.name.partition("/")[2], copy.data, copy.known))
 
 
+def _make(destination: Path) -> None:
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputRefused(f"'{destination}' cannot be made: {error.strerror}. Choose another place.") from None
+
+
 def _open_manifest(
     options: DegradeOptions, degradation: Degradation, made_of: list[str], sources: Sources
 ) -> ResultFile:
@@ -173,21 +193,18 @@ def _open_manifest(
         "degradation": degradation.recorded(),
         "size": options.size,
         "seed": options.seed,
-        "exif": options.read.exif,
-        "icc": options.read.icc,
+        **{name: value for name, value in options.read.deciding().items() if name != "max_pixels"},
         "encoder": codecs.versions()[degradation.last.codec],
     }
     if options.to != "files":
         settings |= {"to": options.to, "shard_size": options.shard_size}
-    try:
-        options.destination.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputRefused(
-            f"'{options.destination}' cannot be made: {error.strerror}. Choose another place."
-        ) from None
     path = manifest_of(options, degradation)
     content = {**record(PROGRAM, settings, options), "sources": made_of, **sources.left_out()}
-    return ResultFile(path, COLUMNS, content, resume=True, overwrite=options.overwrite)
+    return ResultFile(path, _columns(options), content, resume=True, overwrite=options.overwrite)
+
+
+def _columns(options: DegradeOptions) -> dict[str, type]:
+    return COLUMNS | COMPLETE if options.read.truncated == "read" else COLUMNS
 
 
 @contextmanager
@@ -212,7 +229,7 @@ def _tasks(
     options: DegradeOptions,
 ) -> Iterator[Task]:
     """What there is to do, in order. Names are given here, so that they depend on no order of work."""
-    find = _Shards()
+    find = Shards()
     for number, source in enumerate(sources):
         rows, names = tuple(next(rows, None) for rows in before), {}
         try:
@@ -251,22 +268,6 @@ def _claimed(source: Source, number: int, codec: str, taken: Places, options: De
     raise UnreadableImage(f"its copy would take the place of that of '{printable(str(owner))}'")
 
 
-class _Shards:
-    """Finds what is in shards, each of which is gone through once."""
-
-    def __init__(self) -> None:
-        self._members: dict[Path, tuple[Path, dict[str, str]]] = {}
-        """Of each folder, the shard that was asked for last."""
-
-    def __call__(self, path: Path, options: DegradeOptions) -> str:
-        """The address of the member at `path`, a shard's with the member's name added; empty if it has none."""
-        level, shard, member = path.relative_to(options.destination).as_posix().split("/", 2)
-        folder = options.destination / level
-        if self._members.get(folder, (None,))[0] != folder / shard:
-            self._members[folder] = folder / shard, archives.addresses(folder / shard)
-        return self._members[folder][1].get(member, "")
-
-
 def _degrade_one(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy]]:
     """Make, or verify, all copies of one source; it is decoded at most once."""
     source = task.source
@@ -278,13 +279,13 @@ def _degrade_one(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy
         digest = hashlib.sha256(data).hexdigest()
         each = zip(options.degradations, task.names, task.rows, task.there, task.ours, strict=True)
         jobs = [_Job(source, *one, digest) for one in each]
-        known = [job.is_verified() for job in jobs]
+        known = [job.is_verified(options) for job in jobs]
         if not all(known):
-            image = decode_rgb(data, options.read).image
+            photo = decode_rgb(data, options.read)
             if options.size is not None:
-                image = Preprocessing(options.size)(image)
+                photo = replace(photo, image=Preprocessing(options.size)(photo.image))
         copies = [
-            Copy(job.before, True, job.name) if job.before is not None and is_known else job.make(image, options)
+            Copy(job.before, True, job.name) if job.before is not None and is_known else job.make(photo, options)
             for job, is_known in zip(jobs, known, strict=True)
         ]
     except UnreadableImage as error:
@@ -311,7 +312,7 @@ class _Job:
     digest: str
     """The source's SHA-256."""
 
-    def is_verified(self) -> bool:
+    def is_verified(self, options: DegradeOptions) -> bool:
         """Whether the row is of this source, as it is now, and of the copy, which is still the one that was written."""
         row, path = self.before, f"{self.degradation.name}/{self.name}"
         expected = (printable(path), printable(self.source.name), self.digest)
@@ -320,26 +321,28 @@ class _Job:
         try:
             data = read_file(self.there)
             is_same = row["sha256"] == hashlib.sha256(data).hexdigest()
-            return is_same and row == self._row(data, size_of(data))
+            return is_same and row == self._row(data, size_of(data), row.get("complete"), options)
         except UnreadableImage:
             return False
 
-    def make(self, image: Image.Image, options: DegradeOptions) -> Copy:
+    def make(self, photo: Photo, options: DegradeOptions) -> Copy:
         """Compress, and write. What one codec or file system refuses is no matter of the others."""
         try:
-            data = degrade_photo(image, self.degradation, options.seed, self.source.name)
+            data = degrade_photo(photo.image, self.degradation, options.seed, self.source.name)
             if options.to == "files":
                 folder = os.path.join(options.destination, self.degradation.name)
                 if not self.is_ours:
                     check_free(folder, self.name, data)
                 write(folder, self.name, data)
         except UnreadableImage as error:
-            return _error(self.source, self.degradation, self.before, str(error))
-        return Copy(self._row(data, image.size), False, self.name, b"" if options.to == "files" else data)
+            return _error(self.source, self.degradation, self.before, str(error), options)
+        row = self._row(data, photo.image.size, photo.complete, options)
+        return Copy(row, False, self.name, b"" if options.to == "files" else data)
 
-    def _row(self, data: bytes, size: tuple[int, int]) -> Row:
+    def _row(self, data: bytes, size: tuple[int, int], complete: bool | None, options: DegradeOptions) -> Row:
+        known = {"complete": complete} if "complete" in _columns(options) else {}
         return {
-            **_row(self.source, self.degradation),
+            **_row(self.source, self.degradation, options),
             "path": printable(f"{self.degradation.name}/{self.name}"),
             "status": "ok",
             "source_sha256": self.digest,
@@ -347,6 +350,7 @@ class _Job:
             "bytes": len(data),
             "width": size[0],
             "height": size[1],
+            **known,
         }
 
 
@@ -369,8 +373,8 @@ def _copy_name(source: Source, codec: str) -> str:
     return name + added
 
 
-def _row(source: Source, degradation: Degradation) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+def _row(source: Source, degradation: Degradation, options: DegradeOptions) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(_columns(options))
     last = degradation.last
     return row | {
         "source": printable(source.name),
@@ -382,11 +386,11 @@ def _row(source: Source, degradation: Degradation) -> dict[str, Any]:
 
 def _failed(task: Task, reason: str, options: DegradeOptions) -> list[Copy]:
     pairs = zip(options.degradations, task.rows, strict=True)
-    return [_error(task.source, degradation, before, reason) for degradation, before in pairs]
+    return [_error(task.source, degradation, before, reason, options) for degradation, before in pairs]
 
 
-def _error(source: Source, degradation: Degradation, before: Row | None, reason: str) -> Copy:
-    row = {**_row(source, degradation), "status": "error", "error": printable(reason)}
+def _error(source: Source, degradation: Degradation, before: Row | None, reason: str, options: DegradeOptions) -> Copy:
+    row = {**_row(source, degradation, options), "status": "error", "error": printable(reason)}
     return Copy(row, before == row)
 
 

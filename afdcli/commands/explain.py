@@ -122,5 +122,5 @@ def _top(probabilities: Tensor, labels: Sequence[str]) -> list[tuple[str, float]
 
 
 def _check_output(options: ExplainOptions) -> None:
-    inputs = (options.photo, options.weights, options.model.backbone_checkpoint)
+    inputs = (str(options.photo), options.weights, *options.model.files)
     check_may_write([options.output], PROGRAM, overwrite=options.overwrite, inputs=inputs)

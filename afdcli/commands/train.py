@@ -12,10 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from afdcli.errors import OutputRefused, TrainingStopped, WrongUse
+from afdcli.machines.locks import Lock
 from afdcli.methods.finite import not_finite
 from afdcli.models import taps
 from afdcli.models.backbones import Backbone, load_backbone, untrained_backbone
@@ -54,15 +57,16 @@ class Step:
 class Training:
     """One run: go through `steps`, and the best module is in the output; beside it, a log with a row for each step."""
 
-    def __init__(self, options: TrainOptions) -> None:
-        """Find the photos, load the backbone, and build the module, or load what an interrupted run left.
+    def __init__(self, options: TrainOptions, backbone: Backbone | None = None) -> None:
+        """Find the photos, load the backbone, and build the module, or load what an interrupted run left. A `backbone`
+        that is given is used in place of that of `options`.
 
         Raises:
             WrongUse: there are too few photos that can be read, or no such module to go on from.
-            BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone` and `models.taps`.
-            OutputRefused: an output cannot be written or replaced, or is that of an interrupted run.
-            BadCheckpoint: there is nothing to resume, or it was begun with other options; or the module to go on from
-                is for another backbone.
+            BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone`, `models.taps`.
+            OutputRefused: an output cannot be written or replaced, or is that of an interrupted run, or of one that is
+                still going on.
+            BadCheckpoint: there is nothing to resume, it had other options, or the module is for another backbone.
         """
         self._options = options
         self._peers = Peers()
@@ -70,12 +74,13 @@ class Training:
         """Whether this process writes the files, see `Peers`."""
         self.log_path, self.curves_path = (options.output.with_suffix(ending) for ending in (".csv", ".png"))
         if self.leads:
+            self._lock = Lock(options.output)  # as long as this object is there
             check_may_write(
                 [*kept_files(options.output), *files_of(self.log_path), self.curves_path],
                 PROGRAM,
                 overwrite=options.overwrite,
                 resume=options.resume,
-                inputs=(*options.photos, options.weights, options.model.backbone_checkpoint),
+                inputs=(*options.photos, options.weights, *options.model.files),
             )
         if options.model.batch_size % self._peers.count:
             raise WrongUse(f"--batch-size must be a multiple of the {self._peers.count} processes.")
@@ -84,8 +89,8 @@ class Training:
         archives.check_any_order(source.path for source in sources)
         if len(sources) < 2:
             raise WrongUse(f"Training needs at least two photos, and there are {len(sources)}.")
-        self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint)
-        paths = [source.path for source in sources]
+        own, paths = options.model, [source.path for source in sources]
+        self.backbone = backbone or load_backbone(own.backbone, own.backbone_checkpoint, own.ema)
         learnt, self.held_out = hold_out(paths, options.read, self.backbone.preprocessing.short)
         self.mixture = mixture(options, learnt)
         """The photos that are trained on."""
@@ -100,24 +105,12 @@ class Training:
         self._kept = Kept(options.output, self._settings)
         if options.resume:
             self._go_on()
-        self._log = self._open_log() if self.leads else None
+        self._log = _open_log(self.log_path, options, self._settings, self._kept) if self.leads else None
 
     def _go_on(self) -> None:
         settings, log = self._kept.go_on(self.learner), read_record(self.log_path)
         if self.leads and log is not None and log["settings"] != settings:  # a lower rate, or an option that was new
             write_record(self.log_path, {**log, "settings": settings})
-
-    def _open_log(self) -> ResultFile:
-        asked, content = self._options, {**record(PROGRAM, self._settings, self._options), **self.sources.left_out()}
-        log = ResultFile(self.log_path, LOG_COLUMNS, content, resume=asked.resume, overwrite=asked.overwrite)
-        log.keep(min(self.done, log.rows))
-        if log.rows and self._kept.log not in ("", digest(self.log_path)):
-            log.leave()
-            raise OutputRefused(
-                f"'{self.log_path}' was changed by another program. Put it back as it was; or delete it, and training "
-                "goes on with a log from there on."
-            )
-        return log
 
     @property
     def done(self) -> int:
@@ -201,6 +194,25 @@ class Training:
         return TrainingStopped(
             f"{sentence} All is kept as it was after step {self.saved:,}: go on from there with --resume{change}."
         )
+
+
+def _open_log(path: Path, options: TrainOptions, settings: dict[str, Any], kept: Kept) -> ResultFile:
+    """The log at `path`, with the rows of the steps that are `kept`.
+
+    Raises:
+        OutputRefused: it must not be replaced, or has other rows than were written.
+    """
+    log = ResultFile(
+        path, LOG_COLUMNS, record(PROGRAM, settings, options), resume=options.resume, overwrite=options.overwrite
+    )
+    log.keep(sum((row["step"] or 0) <= kept.done for row in log.kept()))
+    if log.rows and kept.log not in ("", digest(path)):
+        log.leave()
+        raise OutputRefused(
+            f"'{path}' was changed by another program. Put it back as it was; or delete it, and training goes on with "
+            "a log from there on."
+        )
+    return log
 
 
 def taps_of(options: ModelOptions) -> tuple[list[Place], dict[str, str]]:

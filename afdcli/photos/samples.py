@@ -37,6 +37,10 @@ class Sample:
     """The JPEG quality factor in 1..100, see `Photo`."""
     quality_exact: bool | None = None
     """Whether the tables are the standard ones at that quality, see `Photo`."""
+    complete: bool | None = None
+    """Whether nothing of the picture is lost, see `Photo`."""
+    present: float | None = None
+    """Percent of its rows that are there, see `Photo`."""
     pixels: np.ndarray | None = None
     """(H, W, 3) uint8 in [0, 255], what the network sees."""
     stamp: str = UNKNOWN
@@ -54,7 +58,18 @@ def load_sample(source: Source, read: ReadOptions, preprocessing: Preprocessing,
         pixels = np.array(preprocessing(photo.image))  # a copy that may be written to, as torch wants
     except UnreadableImage as error:
         return Sample(source, str(error), stamp=before)
-    return Sample(source, "", photo.format, *photo.size, photo.quality, photo.quality_exact, pixels, before)
+    return Sample(
+        source,
+        "",
+        photo.format,
+        *photo.size,
+        photo.quality,
+        photo.quality_exact,
+        photo.complete,
+        photo.present,
+        pixels,
+        before,
+    )
 
 
 def decode_only(source: Source, read: ReadOptions) -> None:

@@ -47,6 +47,8 @@ COLUMNS = {
 }
 """The columns of a manifest. `path` is relative to the destination, `source` the photo's name, `codec` the
 degradation's kind, and `quality` the last pass's."""
+COMPLETE = {"complete": bool}
+"""The column that follows them where photos are read that have lost a part: whether this one has not."""
 PARTIAL = ".partial"
 """Where files are written, inside a degradation's folder, before they get their place there."""
 SEVERITIES = {str(number): level.quality for number, level in enumerate(IMAGENET_C, start=1)}

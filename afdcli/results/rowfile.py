@@ -79,7 +79,7 @@ class ResultFile:
             check_may_write(files_of(path), program, overwrite=True)
             goes_on = False
         if goes_on and self._whole is not None and not self._journal.path.exists():
-            self._check_whole(listed.get(path.name))
+            _check_whole(path, listed.get(path.name))
         try:
             self._begin(goes_on)
         except OSError as error:
@@ -100,11 +100,6 @@ class ResultFile:
         self._journal.check_head()
         self._changes.apply(self._journal)  # of a run that was killed before it did
         self._journal.open()
-
-    def _check_whole(self, expected: str | None) -> None:
-        """Check that the file is the one with this SHA-256, if that is known: its decoder is trusted with no other."""
-        if expected is not None and expected != digest(self.path):
-            raise foreign(self.path)
 
     def _write_record(self, *, complete: bool) -> None:
         write_record(self.path, {**self._content, "complete": complete})
@@ -180,6 +175,12 @@ class ResultFile:
             self._write_record(complete=True)
             if self._whole is not None:
                 journal.path.unlink()
+
+
+def _check_whole(path: Path, expected: str | None) -> None:
+    """Check that the file at `path` has this SHA-256, if that is known: its decoder is trusted with no other."""
+    if expected is not None and expected != digest(path):
+        raise foreign(path)
 
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
