@@ -36,7 +36,9 @@ def test_a_table_has_a_cell_for_everything(capsys):
 
 
 def a_classifier(method):
-    return SimpleNamespace(engine="openvino", about=SimpleNamespace(backbone="some_backbone", method=method))
+    return SimpleNamespace(
+        engine="openvino", about=SimpleNamespace(backbone="some_backbone", backbone_part="", method=method)
+    )
 
 
 def test_a_summary_says_what_was_classified_and_what_was_done_anew(capsys):
