@@ -59,7 +59,7 @@ def classify(given: Given[ClassifyOptions], quiet: short.Quiet = False) -> int:
 
     reuse_memory()
     stream = streams.RowStream(options)
-    with report.loading(options, quiet):
+    with report.loading(quiet):
         run = Classification(options)
     stream.begin(run.columns)
     summary = report.ClassifySummary(options, run.total)
@@ -104,7 +104,7 @@ def evaluate(
     reuse_memory()
     if options.lose is not None:
         return _lose(options, quiet)
-    with report.loading(options, quiet):
+    with report.loading(quiet):
         run = Evaluation(options)
     with progress.Tracker(len(run.cases), "photos", quiet, already=run.already) as tracker:
         for photo in run.photos():
@@ -124,7 +124,7 @@ def _lose(options: EvaluateOptions, quiet: bool) -> int:
     from afdcli.cli import progress, report
     from afdcli.commands.lose import ROUNDS, Search, degrade_command
 
-    with report.loading(options, quiet):
+    with report.loading(quiet):
         search = Search(options)
     with progress.Tracker(ROUNDS * len(search.cases), "photos", quiet) as tracker:
         for photo in search.photos():

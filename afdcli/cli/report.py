@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -160,32 +159,28 @@ def show_passed_over(sources: Sources) -> None:
         out.print(f"Passed over, as no images: {words}.", markup=False)
 
 
-COMPILING = "Compiling the classifier: usually 5 to 15 s, and once only ..."
 LOADING = "Loading the classifier ..."
-AT_ONCE = 0.8
-"""Seconds after which a pipe is told as well what is being waited for."""
+COMPILING = "Compiling the classifier: usually 5 to 15 s, and once only ..."
 
 
 @contextmanager
-def loading(options: ClassifyOptions | EvaluateOptions, quiet: bool) -> Iterator[None]:
-    """Say that the classifiers of `options` are loaded, or compiled, which takes longer, unless `quiet`."""
-    from afdcli.engines.loading import is_compiled
+def loading(quiet: bool) -> Iterator[None]:
+    """Say on a terminal that the classifier is loaded, and anywhere that it is compiled, unless `quiet`."""
+    from afdcli.engines import loading as engines
 
-    weights = [options.weights] if isinstance(options.weights, str) else options.weights
-    text = LOADING if all(is_compiled(options.model, one) for one in weights) else COMPILING
-    if quiet:
-        yield
-    elif err.is_terminal:
-        with busy(text):
-            yield
-    else:
-        said = threading.Timer(AT_ONCE, lambda: err.print(text, markup=False))
-        said.daemon = True
-        said.start()
+    with nullcontext() if quiet else busy(LOADING) as status:
+
+        def compiling() -> None:
+            if status is not None:
+                status.update(Text(COMPILING))
+            else:
+                err.print(COMPILING, markup=False)
+
+        engines.about_to_compile = None if quiet else compiling
         try:
             yield
         finally:
-            said.cancel()
+            engines.about_to_compile = None
 
 
 def busy(text: str) -> AbstractContextManager[Status | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -39,9 +40,10 @@ class Classification:
             OutputRefused: see `Lock`, `check_may_write` and `ResultFile`; or the photos are not those of the
                 interrupted run.
         """
-        self._lock = None if options.output == STANDARD_OUTPUT else Lock(options.output)
+        writes = options.output != STANDARD_OUTPUT
+        self._lock: AbstractContextManager[object] = Lock(options.output) if writes else nullcontext()
         inputs = (*options.inputs, options.weights, *options.model.files)
-        if self._lock is not None:
+        if writes:
             check_may_write(
                 files_of(options.output), PROGRAM, overwrite=options.overwrite, resume=options.resume, inputs=inputs
             )
@@ -53,7 +55,7 @@ class Classification:
         about = self.classifier.about
         options, self.columns = _fitting(options, about)
         self._options = options
-        self._photos = None if self._lock is None else self._open()
+        self._photos = self._open() if writes else None
         self.already = 0 if self._photos is None else self._photos.already
         """Photos that an earlier run had done, and that stay as they are."""
 
@@ -92,7 +94,7 @@ class Classification:
         Raises:
             OutputRefused: the output cannot be written.
         """
-        if self._photos is None or self._lock is None:
+        if self._photos is None:
             batches = _classify_anywhere(self.sources.reading(), self.classifier, self._options)
             yield from (one.row(self.columns) for batch in batches for one in batch)
             return

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from afdcli.errors import OutputRefused, UnreadableImage
@@ -42,7 +41,7 @@ from afdcli.results.copies import (
     write,
 )
 from afdcli.results.overlap import Among, Inside, check_apart, check_own, folder_of, manifest_of, origin
-from afdcli.results.packing import Packed, Packing, member_names, shard_of
+from afdcli.results.packing import Packed, Packing, Shards, member_names, shard_of
 from afdcli.results.record import record
 from afdcli.results.rowfile import ResultFile
 
@@ -210,7 +209,7 @@ def _tasks(
     options: DegradeOptions,
 ) -> Iterator[Task]:
     """What there is to do, in order. Names are given here, so that they depend on no order of work."""
-    find = _Shards()
+    find = Shards()
     for number, source in enumerate(sources):
         rows, names = tuple(next(rows, None) for rows in before), {}
         try:
@@ -247,22 +246,6 @@ def _claimed(source: Source, number: int, codec: str, taken: Places, options: De
         if (owner := taken.claim(name, source.name)) is None:
             return folder + name
     raise UnreadableImage(f"its copy would take the place of that of '{printable(str(owner))}'")
-
-
-class _Shards:
-    """Finds what is in shards, each of which is gone through once."""
-
-    def __init__(self) -> None:
-        self._members: dict[Path, tuple[Path, dict[str, str]]] = {}
-        """Of each folder, the shard that was asked for last."""
-
-    def __call__(self, path: Path, options: DegradeOptions) -> str:
-        """The address of the member at `path`, a shard's with the member's name added; empty if it has none."""
-        level, shard, member = path.relative_to(options.destination).as_posix().split("/", 2)
-        folder = options.destination / level
-        if self._members.get(folder, (None,))[0] != folder / shard:
-            self._members[folder] = folder / shard, archives.addresses(folder / shard)
-        return self._members[folder][1].get(member, "")
 
 
 def _degrade_one(task: Task, options: DegradeOptions) -> tuple[Source, list[Copy]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,10 @@ from afdcli.options import ModelOptions
 
 if TYPE_CHECKING:
     from afdcli.models.classifier import DedriftedClassifier
+
+
+about_to_compile: Callable[[], None] | None = None
+"""Who wants to know that a classifier is compiled, which takes a while: set by who shows what is being waited for."""
 
 
 def load_engine(options: ModelOptions, weights: str = "none") -> Engine:
@@ -32,6 +37,8 @@ def load_engine(options: ModelOptions, weights: str = "none") -> Engine:
     folder = place and place / cache.key(options, weights, engine)
     if folder and on_processor and (cached := cache.find(folder, engine, options.precision)):
         return cached
+    if on_processor and about_to_compile is not None:
+        about_to_compile()
     classifier = _in_torch(options, weights)
     if not _is_compilable(classifier):
         if options.engine == "auto":
@@ -53,19 +60,6 @@ def _compile(classifier: DedriftedClassifier, engine: str, folder: Path | None, 
             raise WrongUse(f"{sentence}. {advice} Or use --engine torch.") from None
         warnings.warn(Fallback(f"{sentence}, so torch runs it, which is slower. {advice}"), stacklevel=2)
         return classifier
-
-
-def is_compiled(options: ModelOptions, weights: str = "none") -> bool:
-    """Whether nothing has to be compiled for `load_engine`, because it was before, or runs in torch.
-
-    Raises:
-        WrongUse: the engine is not installed, or cannot run this.
-    """
-    engine = _choose(options)
-    if engine == "torch" or not (options.device == "cpu" or (options.device == "auto" and not may_have_gpu())):
-        return True
-    place = cache.place()
-    return place is not None and cache.is_current(place / cache.key(options, weights, engine))
 
 
 def compiling_engines(classifier: DedriftedClassifier) -> list[str]:

@@ -50,8 +50,8 @@ def labels_of(sources: Sequence[Source], labels: Labels) -> list[int | None]:
             guessing would mislabel photos.
     """
     classes = _Classes(labels)
-    paths = [source.name.split("/")[:-1] for source in sources]
-    found = {folder: classes.named(folder) for folder in {source.stated for source in sources}}
+    paths = [source.folders for source in sources]
+    found = {folder: classes.named(folder) for folder in {path[0] if path else "" for path in paths}}
     if not any(found.values()):
         _check_meant_none(sources, paths, classes)
         return [None] * len(sources)
@@ -66,7 +66,7 @@ def labels_of(sources: Sequence[Source], labels: Labels) -> list[int | None]:
         if len(fitting) > 1:
             numbers = " or ".join(map(str, sorted(fitting)))
             raise WrongUse(f"The folder '{folder}' could be class {numbers}. Name it by its index.")
-    return [min(found[source.stated]) for source in sources]
+    return [min(found[path[0]]) for path in paths]
 
 
 def _check_meant_none(sources: Sequence[Source], paths: Sequence[Sequence[str]], classes: _Classes) -> None:

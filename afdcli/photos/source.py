@@ -26,9 +26,16 @@ class Source:
     """What lies beside it in its container under the same key: ending, without the first dot, and bytes."""
 
     @property
+    def folders(self) -> list[str]:
+        """What may name its class: what its container states, or else the folders that it lies in, the outer first."""
+        if self.label is None:
+            return self.name.split("/")[:-1]
+        return [self.label] if self.label else []
+
+    @property
     def stated(self) -> str:
         """The name of its class, as its container states it, or else of the folder that it lies in; empty without."""
-        return self.name.rpartition("/")[0].partition("/")[0] if self.label is None else self.label
+        return next(iter(self.folders), "")
 
     def bare(self) -> Source:
         """The same without what it brings, to be kept, or sent back from where it was read."""

@@ -212,3 +212,19 @@ class Packing:
 def shard_of(number: int, size: int, ending: str) -> str:
     """What the shard is called that has photo `number`, from 0, where `size` are in each."""
     return f"{number // size:06}{ending}"
+
+
+class Shards:
+    """Finds what is in shards, each of which is gone through once."""
+
+    def __init__(self) -> None:
+        self._members: dict[Path, tuple[Path, dict[str, str]]] = {}
+        """Of each folder, the shard that was asked for last."""
+
+    def __call__(self, path: Path, options: DegradeOptions) -> str:
+        """The address of the member at `path`, a shard's with the member's name added; empty if it has none."""
+        level, shard, member = path.relative_to(options.destination).as_posix().split("/", 2)
+        folder = options.destination / level
+        if self._members.get(folder, (None,))[0] != folder / shard:
+            self._members[folder] = folder / shard, archives.addresses(folder / shard)
+        return self._members[folder][1].get(member, "")

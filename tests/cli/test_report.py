@@ -1,11 +1,11 @@
 """Summaries, tables and refusals, in a terminal and in a pipe."""
 
-import time
 from types import SimpleNamespace
 
 import pytest
 
 from afdcli.cli import report
+from afdcli.engines import loading
 from afdcli.errors import WrongUse
 from afdcli.options import ClassifyOptions
 from afdcli.results.resuming import Anew
@@ -93,13 +93,11 @@ def test_what_gave_no_row_is_said(capsys):
     ]
 
 
-def test_a_pipe_is_told_what_is_being_waited_for(capsys, monkeypatch):
-    monkeypatch.setattr(report, "AT_ONCE", 0.0)
-    for compiled, expected in ((True, report.LOADING), (False, report.COMPILING)):
-        monkeypatch.setattr("afdcli.engines.loading.is_compiled", lambda *_, answer=compiled: answer)
-        with report.loading(ClassifyOptions(("photos",)), False):
-            time.sleep(0.2)
-        assert capsys.readouterr() == ("", expected + "\n")
-        with report.loading(ClassifyOptions(("photos",)), True):
-            time.sleep(0.1)
+def test_what_is_compiled_is_said_before(capsys):
+    with report.loading(False):
         assert capsys.readouterr() == ("", "")
+        loading.about_to_compile()
+        assert capsys.readouterr() == ("", report.COMPILING + "\n")
+    with report.loading(True):
+        assert loading.about_to_compile is None
+    assert loading.about_to_compile is None
