@@ -61,7 +61,8 @@ def classify(given: Given[ClassifyOptions], quiet: short.Quiet = False) -> int:
     with report.busy():
         run = Classification(options)
     summary = report.ClassifySummary(options, run.total)
-    with progress.Tracker(run.total, "photos", quiet, already=run.already) as tracker:
+    tracker = progress.Tracker(run.total, "photos", quiet, already=run.already)
+    with report.shown_anyway(lambda: summary.show(run.classifier, tracker.seconds, run.anew), quiet), tracker:
         for row in run.rows():
             tracker.advance(row["path"], row["error"])
             summary.add(row)
@@ -106,7 +107,7 @@ def evaluate(
     if tracker.interrupted:
         return progress.stopped(tracker, f"They are kept in {run.outcomes_path}. Go on by adding --resume.")
     rows = run.rows()
-    with report.shown_anyway(rows, quiet):
+    with report.shown_anyway(lambda: report.show_accuracies(rows, None), quiet):
         run.write(rows)
     if not quiet:
         report.show_accuracies(rows, options.output)
