@@ -16,8 +16,8 @@ from afdcli.errors import AfdError, OutputRefused
 PREFIX = ".afd-"
 """What the names begin with that files have until they are whole; only a killed process leaves any."""
 
-FULL = 1 << 16
-"""With so many bytes free, a disk is full."""
+FULL = 1 << 26
+"""With no more bytes free, what a library could not write found no room: some take back what they had begun."""
 
 
 @contextmanager
@@ -51,10 +51,13 @@ def files(folder: Path) -> Iterator[Path]:
     """
     try:
         with tempfile.TemporaryDirectory(prefix=PREFIX, dir=folder) as fresh:
-            yield Path(fresh)
+            try:
+                yield Path(fresh)
+            except Exception as error:  # here, where what was written still fills the disk
+                raise _in_words(folder, folder, error) from None
             for path in sorted(Path(fresh).iterdir()):
                 os.replace(path, folder / path.name)
-    except Exception as error:
+    except OSError as error:
         raise _in_words(folder, folder, error) from None
 
 
