@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from afdcli.commands.fuse import fuse
     from afdcli.commands.train import Training
     from afdcli.errors import AfdError
-    from afdcli.library import Model, Result, classify, degrade, evaluate, load
+    from afdcli.library import Model, Result, classify, degrade, evaluate, load, train_module
     from afdcli.models.classifier import DedriftedClassifier, load_classifier
+    from afdcli.models.origin import Input
+    from afdcli.models.plug import plug
     from afdcli.options import (
         BenchOptions,
         ClassifyOptions,
@@ -62,6 +64,7 @@ __all__ = [
     "ExplainOptions",
     "ExportOptions",
     "FuseOptions",
+    "Input",
     "Model",
     "ModelOptions",
     "Preprocessing",
@@ -78,7 +81,9 @@ __all__ = [
     "fuse",
     "load",
     "load_classifier",
+    "plug",
     "read_rgb",
+    "train_module",
 ]
 
 _MODULES = {
@@ -99,7 +104,10 @@ _MODULES = {
     "export": "commands.export",
     "fuse": "commands.fuse",
     "load": "library",
+    "Input": "models.origin",
     "load_classifier": "models.classifier",
+    "plug": "models.plug",
+    "train_module": "library",
     "read_rgb": "photos.reading",
 }
 

@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from afdcli.errors import UnreadableImage, WrongUse
-from afdcli.options import PRESETS, ClassifyOptions, Compression, Degradation, DegradeOptions, EvaluateOptions
+from afdcli.options import (
+    PRESETS,
+    ClassifyOptions,
+    Compression,
+    Degradation,
+    DegradeOptions,
+    EvaluateOptions,
+    TrainOptions,
+)
 from afdcli.options.damage import Level, degradations, degradations_of, levels_of, sequence, whole_numbers
 from afdcli.options.fields import Field, Options, build, fields_of
 from afdcli.options.groups import ModelOptions, ReadOptions, Weights
@@ -26,8 +34,10 @@ from afdcli.options.rules import OneOf, nearest
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
+    from torch import nn
 
     from afdcli.engines.engine import Engine
+    from afdcli.models.checkpoint import Checkpoint
 
     Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray"
 
@@ -130,6 +140,12 @@ def evaluate(
     asked = build(EvaluateOptions, given)
     if asked.outcomes:
         return list(map(dict, from_outcomes(asked, writes=output is not None)))
+    if asked.lose is not None:
+        from afdcli.commands.lose import Search
+
+        search = Search(asked, writes=output is not None)
+        list(search.photos())
+        return list(map(dict, search.rows() if output is None else search.write()))
     run = Evaluation(asked, writes=output is not None)
     failed = [f"{photo.case.source.name}: {photo.error}" for photo in run.photos() if photo.error]
     rows = run.rows() if output is None else run.write()
@@ -236,6 +252,41 @@ class _LoadOptions(Options):
     weights: Weights = "auto"
     model: ModelOptions = ModelOptions()
     read: ReadOptions = ReadOptions()
+
+
+@_by_keyword(TrainOptions)
+def train_module(
+    model: nn.Module,
+    photos: Place | Iterable[Place],
+    *,
+    output: Place = TrainOptions.output,
+    tap: str = TrainOptions.tap,
+    preprocessing: Any = None,
+    workers: int = 0,
+    **options: Any,
+) -> Checkpoint:
+    """Train a module for `model`, any classifier of torch, from photos without labels; `plug` puts it in.
+
+    `model` takes normalised images and gives logits, or an object with `logits`; it is left as it is. `preprocessing`
+    says how it is fed: torchvision's `weights.transforms()`, transformers' image processor, timm's config of data, or
+    an `Input`; models of timm know it themselves. `tap` is the name of a submodule, see `afd train --tap`. The best
+    module so far is in `output`, a .safetensors file, and with `resume=True` a run that was interrupted goes on.
+
+    Raises:
+        WrongUse: an option is not allowed or not known, there are too few photos, or how `model` is fed is not known.
+        UnsupportedBackbone: `model` has no such tap, or a part of the preprocessing is not supported.
+        OutputRefused: the output cannot be written, or must not be replaced.
+        TrainingStopped: training has come apart, or the disk is full.
+    """
+    from afdcli.commands.train import Training
+    from afdcli.models.checkpoint import load_checkpoint
+    from afdcli.models.plug import backbone_of
+
+    given = {"photos": photos, "output": output, "tap": tap, "workers": workers, **options}
+    asked = build(TrainOptions, given)
+    for _ in Training(asked, backbone_of(model, preprocessing)).steps():
+        pass
+    return load_checkpoint(asked.output)
 
 
 @_by_keyword(_LoadOptions)

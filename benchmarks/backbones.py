@@ -2,10 +2,10 @@
 
     python benchmarks/backbones.py [FILE ...] [--all-names] [--out benchmarks/backbones.md]
 
-At each place that `--tap auto` and the other short names stand for: with an untrained module the logits must be those
-of the model itself, bit for bit; a step of training must change the module and nothing else; and the module, folded,
-saved and read again, must give the same logits. Models above 40 million weights are put together on the meta device,
-for shapes only. With --all-names every name of timm is looked at so: some 30 minutes of one core.
+At the place that `--tap auto` stands for: with an untrained module the logits must be those of the model itself, bit
+for bit; a step of training must change the module and nothing else; and the module, folded, saved and read again, must
+give the same logits. Models above 40 million weights are put together on the meta device, for shapes only. With
+--all-names every name of timm is looked at so: some 30 minutes of one core.
 """
 
 import argparse
@@ -26,7 +26,9 @@ from afdcli.methods.afd import AFDConfig, AFDModule
 from afdcli.models.backbones import Backbone, untrained_backbone
 from afdcli.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from afdcli.models.classifier import DedriftedClassifier, with_module
+from afdcli.models.origin import Input
 from afdcli.models.places import Place
+from afdcli.photos.preprocessing import Preprocessing
 
 SMALLEST = """
     beit_base_patch16_224 halonet_h1 test_byobnet cait_xxs24_224 coat_tiny convit_tiny convmixer_768_32 test_convnext
@@ -69,18 +71,17 @@ def check(name: str) -> Plugged:
     """
     torch.manual_seed(0)
     try:
-        backbone = untrained_backbone(name)
+        size = timm.get_pretrained_cfg(name).input_size[-1]
+        backbone = untrained_backbone(name, Input(Preprocessing(size), (0.5,) * 3, (0.5,) * 3))
         found = {tap: place for tap in TAPS if (place := _place(backbone, tap))}
         backbone.tap("auto")
     except AfdError as error:
         return Plugged(name, {}, "", str(error))
-    places = {place.name: tap for tap, place in found.items()}
     is_meta = any(parameter.is_meta for parameter in backbone.model.parameters())
-    for tap in places.values():
-        if is_meta:
-            _check_shapes(backbone, tap)
-        else:
-            _check_numbers(backbone, tap)
+    if is_meta:
+        _check_shapes(backbone, "auto")
+    else:
+        _check_numbers(backbone, "auto")
     taps = {
         tap: f"`{place.name}` {place.channels}, 1/{place.reduction:.3g}, {place.layout}" for tap, place in found.items()
     }

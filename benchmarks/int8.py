@@ -71,9 +71,9 @@ if __name__ == "__main__":
         model = import_openvino().Core().read_model(network)
         import_openvino().save_model(nncf.quantize(model, seen, subset_size=arguments.calibration), quantised)
         load = EXPORTS["openvino"].load
-        runs = {"float32": load(network, "float32"), "int8": load(quantised, "float32")}
+        runs = {"float32": load(network, "float32", None), "int8": load(quantised, "float32", None)}
         if EXPORTS["openvino"].computes("bfloat16"):
-            runs["bfloat16"] = load(network, "bfloat16")
+            runs["bfloat16"] = load(network, "bfloat16", None)
 
     expected = {name: probabilities(runs["float32"], pixels) for name, pixels in levels.items()}
     for precision, run in runs.items():

@@ -47,6 +47,7 @@ class Brightest:
     about = Description(
         backbone="parts",
         backbone_sha256="0",
+        backbone_part="0",
         weights_sha256="none",
         method="none",
         config=None,

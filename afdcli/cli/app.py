@@ -53,25 +53,29 @@ def _afd(version: short.Version = False, debug: short.Debug = False) -> None:
 def classify(given: Given[ClassifyOptions], quiet: short.Quiet = False) -> int:
     options = given.options()
 
-    from afdcli.cli import progress, report
+    from afdcli.cli import progress, report, streams
     from afdcli.commands.classify import Classification
     from afdcli.machines.hardware import reuse_memory
 
     reuse_memory()
-    with report.busy():
+    stream = streams.RowStream(options)
+    with report.loading(options, quiet):
         run = Classification(options)
+    stream.begin(run.columns)
     summary = report.ClassifySummary(options, run.total)
-    tracker = progress.Tracker(run.total, "photos", quiet, already=run.already)
+    tracker = progress.Tracker(run.total, "photos", quiet or stream.is_seen, already=run.already)
     with report.shown_anyway(lambda: summary.show(run.classifier, tracker.seconds, run.anew), quiet), tracker:
         for row in run.rows():
             tracker.advance(row["path"], row["error"])
             summary.add(row)
+            if not stream.take(row):  # Nobody reads on.
+                return ALL_READ
     if tracker.interrupted:
-        return progress.stopped(tracker, f"{options.output} is valid as it is. Go on with it by adding --resume.")
+        return progress.stopped(tracker, summary.kept)
     if not quiet:
         summary.show(run.classifier, tracker.seconds, run.anew)
         report.show_passed_over(run.sources)
-    code = tracker.conclude(f"Look for the status 'error' in {options.output}.")
+    code = tracker.conclude(f"Look for the status 'error' in {summary.rows}.")
     return max(code, _gallery(options.to_gallery(), quiet)) if options.gallery else code
 
 
@@ -99,7 +103,9 @@ def evaluate(
             report.show_accuracies(rows, options.output)
         return ALL_READ
     reuse_memory()
-    with report.busy():
+    if options.lose is not None:
+        return _lose(options, quiet)
+    with report.loading(options, quiet):
         run = Evaluation(options)
     with progress.Tracker(len(run.cases), "photos", quiet, already=run.already) as tracker:
         for photo in run.photos():
@@ -110,9 +116,27 @@ def evaluate(
     with report.shown_anyway(lambda: report.show_accuracies(rows, None), quiet):
         run.write(rows)
     if not quiet:
-        report.show_accuracies(rows, options.output)
+        report.show_accuracies(rows, options.output, run.about)
         report.show_passed_over(run.sources)
     return tracker.conclude("They are in no row.")
+
+
+def _lose(options: EvaluateOptions, quiet: bool) -> int:
+    from afdcli.cli import progress, report
+    from afdcli.commands.lose import ROUNDS, Search, degrade_command
+
+    with report.loading(options, quiet):
+        search = Search(options)
+    with progress.Tracker(ROUNDS * len(search.cases), "photos", quiet) as tracker:
+        for photo in search.photos():
+            tracker.advance(photo.case.source.name, photo.error)
+    if tracker.interrupted:
+        return progress.stopped(tracker, "Nothing was written.")
+    rows = search.write()
+    if not quiet:
+        report.show_smallest(rows, options, degrade_command(rows, options))
+        report.show_passed_over(search.sources)
+    return tracker.conclude("They count nowhere.")
 
 
 @command(app, DegradeOptions)
@@ -216,11 +240,11 @@ def bench(given: Given[BenchOptions]) -> None:
     options = given.options()
 
     from afdcli.cli import report
-    from afdcli.commands.bench import bench
+    from afdcli.commands.bench import bench, limit
     from afdcli.machines.hardware import reuse_memory
 
     reuse_memory()
-    report.show_rates(bench(options))
+    report.show_limit(limit(report.show_rates(bench(options)), options))
 
 
 @command(app, ExportOptions)

@@ -11,6 +11,7 @@ import typer
 
 from afdcli.cli import ending, streams
 from afdcli.errors import AfdError, Fallback, OutputExists
+from afdcli.machines import locks
 from afdcli.machines.hardware import keep_to_quota
 
 UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]  # type: ignore[assignment]
@@ -28,7 +29,10 @@ def run(app: typer.Typer) -> int:
     logging.disable(logging.WARNING)
     keep_to_quota()
     with streams.lasting() as standard, ending.stopped_by_signals():
-        return streams.exit_code(_end(app), *standard)
+        try:
+            return streams.exit_code(_end(app), *standard)
+        finally:
+            locks.release_all()
 
 
 def _end(app: typer.Typer) -> int:

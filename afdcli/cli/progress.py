@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from afdcli.cli.ending import ALL_READ, SOME_FAILED, code_of
 from afdcli.cli.report import err, shown
+from afdcli.machines import watching
 
 PLAIN_INTERVAL = 10.0
 """Seconds between the lines that stand for a progress bar where there is no terminal."""
 PLAIN_SHARE = 0.1
 """The same as a share of the time so far: a night's log is no longer than an hour's."""
+SETTLED = 2.0
+"""Seconds after the first result from which on the rate is that since then."""
+BURST = 0.2
+"""Results that come so many seconds after the first are of its batch."""
 FAILURES_SHOWN = 5
+
+
+def in_words(seconds: float) -> str:
+    """A time that is still to wait, no more exactly than it can be known: `40 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60 // 10 * 10} min"
 
 
 class Tracker:
@@ -33,25 +47,29 @@ class Tracker:
         self._total, self._already = total, already
         self._failures: list[tuple[str, str]] = []
         self._begun = self._said = time.monotonic()
-        self._plain = not quiet and not err.is_terminal
+        self._base = (self._begun, already)
+        """When, and with how many done, the rate begins: the first result comes after processes have started."""
+        self._quiet, self._plain = quiet, not quiet and not err.is_terminal
         self._bar = Progress(
             BarColumn(bar_width=30),
             TextColumn("{task.completed:,.0f} of {task.total:,.0f} " + noun),
             TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}"),
             TextColumn("{task.fields[note]}"),
             TextColumn("[red]{task.fields[failed]}"),
             console=err,
             transient=True,
             disable=quiet or self._plain,
         )
-        self._task = self._bar.add_task("", total=total, rate="", note="", failed="")
+        self._task = self._bar.add_task("", total=total, rate="", left="", note="", failed="")
 
     def __enter__(self) -> Tracker:
         self._bar.start()
+        watching.tell = None if self._quiet else self._takes_long
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        watching.tell = None
         self._bar.stop()
         self.interrupted = error if isinstance(error, KeyboardInterrupt) else None
         return self.interrupted is not None
@@ -76,15 +94,33 @@ class Tracker:
         self._show()
 
     def _show(self, note: str = "") -> None:
-        rate = max(self.done - self._already, 0) / max(self.seconds, 1e-9)
+        rate = self._rate()
+        left = f"{in_words((self._total - self.done) / rate)} left" if rate else ""
         failed = f"{self.failed:,} failed" if self.failed else ""
-        self._bar.update(self._task, completed=self.done, rate=f"{rate:.1f} a second", note=note, failed=failed)
+        self._bar.update(
+            self._task, completed=self.done, rate=f"{rate:.1f} a second", left=left, note=note, failed=failed
+        )
         if self._plain and time.monotonic() - self._said >= max(PLAIN_INTERVAL, PLAIN_SHARE * self.seconds):
             self._said = time.monotonic()
-            parts = [f"{self.done:,} of {self._total:,} {self.noun}", f"{rate:.1f} a second", note, failed]
-            if rate:
-                parts.append(f"{(self._total - self.done) / rate:.0f} s left")
+            parts = [f"{self.done:,} of {self._total:,} {self.noun}", f"{rate:.1f} a second", note, failed, left]
             err.print(", ".join(filter(None, parts)), markup=False)
+
+    def _rate(self) -> float:
+        """How many are done in a second: from the first results on, once that is long enough to tell."""
+        now = time.monotonic()
+        begun, done = self._base
+        if self.done - self._already <= 1 or (done > self._already and now - begun < BURST):
+            self._base = (now if done <= self._already else begun), max(self.done, self._already)
+        begun, done = self._base
+        if now - begun >= SETTLED and self.done > done:
+            return (self.done - done) / (now - begun)
+        return max(self.done - self._already, 0) / max(self.seconds, 1e-9)
+
+    def _takes_long(self, item: Any) -> None:
+        """Name what one of the processes has been at for long."""
+        source = getattr(item, "source", item)
+        name = getattr(source, "name", None) or (item[1] if isinstance(item, tuple) else item)
+        err.print(f"Still at {shown(str(name))}, after {watching.LONG:.0f} s.", markup=False)
 
     def conclude(self, where: str) -> int:
         """Name the first failures and `where` the others are; returns the exit code."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,7 +20,9 @@ from rich.text import Text
 from afdcli.cli.ending import REFUSED, UNEXPECTED, unexpected
 from afdcli.errors import AfdError, OutputRefused
 from afdcli.formats.rows import Row
-from afdcli.options import ClassifyOptions, DegradeOptions
+from afdcli.options import ClassifyOptions, DegradeOptions, EvaluateOptions
+from afdcli.options.groups import STANDARD_OUTPUT
+from afdcli.photos import kinds
 from afdcli.photos.sources import Sources
 from afdcli.results.naming import visible
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from afdcli.commands.export import Exported
     from afdcli.commands.fuse import Fused
     from afdcli.engines.engine import Engine
+    from afdcli.models.description import Description
     from afdcli.models.places import Place
     from afdcli.results.resuming import Anew
 
@@ -82,20 +86,27 @@ class ClassifySummary:
 
     def __init__(self, options: ClassifyOptions, total: int) -> None:
         self._options = options
-        self._total = total
+        self.total = total
+        """Photos in all."""
+        self.rows = str(options.output)
+        """Where the rows are, in words."""
+        self.kept = f"{self.rows} is valid as it is. Go on with it by adding --resume."
+        """What to say of them where the run is stopped."""
+        if options.output == STANDARD_OUTPUT:
+            self.rows, self.kept = "standard output", "Their rows are out."
         self._shown: list[Row] = []
         self._read = 0
         self._qualities: Counter[int] = Counter()
 
     def add(self, row: Row) -> None:
         """Take one row into account."""
-        if self._total <= ROWS_SHOWN:
+        if self.total <= ROWS_SHOWN and self._options.output != STANDARD_OUTPUT:
             self._shown.append(row)
         self._read += row["status"] == "ok"
         if row["quality"]:
             self._qualities[row["quality"]] += 1
 
-    def show(self, classifier: Engine, seconds: float, anew: Anew) -> None:
+    def show(self, classifier: Engine, seconds: float, anew: Anew | None) -> None:
         """Print it, what `classifier` it was, and what of an earlier run was done `anew`."""
         if self._shown:
             heads = ("photo", "label", "probability", "JPEG quality")
@@ -107,13 +118,13 @@ class ClassifySummary:
             spread = f"{len(qualities):,}, quality {qualities[0]} to {qualities[-1]}, median {median_low(qualities)}"
         about = classifier.about
         facts = {
-            "Classified": f"{self._read:,} of {self._total:,} photos in {seconds:.1f} s",
+            "Classified": f"{self._read:,} of {self.total:,} photos in {seconds:.1f} s",
             "JPEG files": spread,
-            "Backbone": f"{about.backbone}, {'no' if about.method == 'none' else 'with a'} de-drifting module",
+            "Backbone": f"{_backbone(about)}, {'no' if about.method == 'none' else 'with a'} de-drifting module",
             "Engine": classifier.engine,
-            "Rows": str(self._options.output),
+            "Rows": self.rows,
         }
-        if anew.batches:
+        if anew is not None and anew.batches:
             facts["Done anew"] = str(anew)
         grid = Table.grid(padding=(0, 2))
         for name, value in facts.items():
@@ -128,6 +139,13 @@ class ClassifySummary:
         return row["path"], label, f"{row['prob_1']:.2f}", row["quality"]
 
 
+def _backbone(about: Description) -> str:
+    """The backbone by name, and, where its file has parts, which of the weights in it were taken."""
+    if not about.backbone_part:
+        return about.backbone
+    return f"{about.backbone} with {'EMA weights' if about.backbone_ema else 'no EMA weights'} ({about.backbone_part})"
+
+
 def show_passed_over(sources: Sources) -> None:
     """Say what of the inputs gave no row, if anything."""
     if sources.passed_over:
@@ -137,11 +155,40 @@ def show_passed_over(sources: Sources) -> None:
     if sources.repeated:
         names = "1 link or name" if sources.repeated == 1 else f"{sources.repeated:,} links or names"
         out.print(f"{names} led to what had come before, and gave no second row.", markup=False)
+    if sources.other_files:
+        words = visible(kinds.in_words(sources.other_files))
+        out.print(f"Passed over, as no images: {words}.", markup=False)
 
 
-def busy(
-    text: str = "Loading the classifier; the first time takes a while ...",
-) -> AbstractContextManager[Status | None]:
+COMPILING = "Compiling the classifier: usually 5 to 15 s, and once only ..."
+LOADING = "Loading the classifier ..."
+AT_ONCE = 0.8
+"""Seconds after which a pipe is told as well what is being waited for."""
+
+
+@contextmanager
+def loading(options: ClassifyOptions | EvaluateOptions, quiet: bool) -> Iterator[None]:
+    """Say that the classifiers of `options` are loaded, or compiled, which takes longer, unless `quiet`."""
+    from afdcli.engines.loading import is_compiled
+
+    weights = [options.weights] if isinstance(options.weights, str) else options.weights
+    text = LOADING if all(is_compiled(options.model, one) for one in weights) else COMPILING
+    if quiet:
+        yield
+    elif err.is_terminal:
+        with busy(text):
+            yield
+    else:
+        said = threading.Timer(AT_ONCE, lambda: err.print(text, markup=False))
+        said.daemon = True
+        said.start()
+        try:
+            yield
+        finally:
+            said.cancel()
+
+
+def busy(text: str) -> AbstractContextManager[Status | None]:
     """Say on a terminal what is being waited for, as long as it is."""
     if not err.is_terminal:
         return nullcontext()
@@ -180,16 +227,23 @@ def show_fused(fused: Fused) -> None:
     )
 
 
-def show_rates(rates: Iterable[Rate]) -> None:
-    """Print what `afd bench` measured, and meanwhile say on a terminal what it is at."""
-    rows = []
+def show_rates(rates: Iterable[Rate]) -> list[Rate]:
+    """Print what `afd bench` measured, and meanwhile say on a terminal what it is at. The `rates`, all of them."""
+    rows, measured = [], []
     with busy("Measuring ...") as status:
         for rate in rates:
+            measured.append(rate)
             speed = rate.photos_per_second
             rows.append((rate.part, rate.engine, rate.weights, f"{speed:.1f}", f"{1000 / speed:.1f}"))
             if status is not None:
                 status.update(f"Measuring ... {rate.part} {speed:.1f} photos a second")
     table(("part", "engine", "weights", "photos a second", "ms a photo"), rows, left=3)
+    return measured
+
+
+def show_limit(sentence: str) -> None:
+    """Say what `afd bench` found to be the slowest."""
+    out.print(sentence, markup=False)
 
 
 def show_exported(exported: Exported) -> None:
@@ -202,8 +256,9 @@ def show_exported(exported: Exported) -> None:
     )
 
 
-def show_accuracies(rows: Sequence[Row], output: Path | None) -> None:
-    """Print what `afd evaluate` measured, and that the rows are in `output`, if they could be written."""
+def show_accuracies(rows: Sequence[Row], output: Path | None, about: Description | None = None) -> None:
+    """Print what `afd evaluate` measured, that the rows are in `output`, if they could be written, and which of the
+    weights in its file the backbone has, if `about` it that is known."""
     labelled = rows[0]["top1"] is not None
     compared = any(row["difference"] is not None for row in rows)
     several = len({row["backbone"] for row in rows}) > 1
@@ -222,7 +277,35 @@ def show_accuracies(rows: Sequence[Row], output: Path | None) -> None:
     table([*heads, "agreement %", "bytes a pixel"], cells, left=2 + several)
     unlabelled = "" if labelled else " No folder is named like a class, so only agreement could be measured."
     where = "" if output is None else f" Rows are in {shown(str(output))}."
-    out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}.{where}{unlabelled}", markup=False)
+    taken = f" The backbone is {shown(_backbone(about))}." if about is not None and about.backbone_part else ""
+    out.print(f"\n{rows[0]['images']:,} photos, {rows[0]['order']}.{where}{taken}{unlabelled}", markup=False)
+
+
+def show_smallest(rows: Sequence[Row], options: EvaluateOptions, command: str) -> None:
+    """Print the smallest files that `afd evaluate --lose` found, where none is, and the command that makes them."""
+    cells = []
+    for row in rows:
+        cell = [row["weights"], row["codec"], row["quality"]]
+        cell += [None if row[name] is None else f"{row[name]:.1f}" for name in ("kilobytes", "saved", "saved_jpeg90")]
+        cells.append([*cell, f"{row['loss']:.2f}", f"{row['loss_low']:.2f} - {row['loss_high']:.2f}", row["images"]])
+    heads = ["weights", "codec", "quality", "kilobytes", "saved %", "against JPEG 90 %"]
+    table([*heads, "loss", "95 % interval", "photos"], cells, left=2)
+    measure = "top-1" if rows[0]["measure"] == "top1" else "agreement"
+    sure = "with a probability of 95 %" if options.sure == "yes" else "on these photos"
+    out.print(f"\nEach loses less than {options.lose:g} points of {measure}, {sure}.", markup=False)
+    for row in rows:
+        if row["quality"] is not None:
+            continue
+        needed = row["photos_needed"]
+        why = (
+            "its best quality loses more"
+            if needed is None
+            else f"{row['images']:,} photos cannot tell; {needed:,} like these would"
+        )
+        out.print(f"{row['codec']}, {shown(row['weights'])}: no quality is known to: {why}.", markup=False)
+    if command:
+        out.print(f"The copies are made by: {command}", markup=False, soft_wrap=True)
+    out.print(f"Rows are in {shown(str(options.output))}.", markup=False)
 
 
 @contextmanager

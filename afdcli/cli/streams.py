@@ -12,6 +12,10 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from afdcli.cli.ending import ALL_READ, NOT_SHOWN, PIPE_CLOSED, SOME_FAILED
+from afdcli.errors import OutputRefused
+from afdcli.formats.rows import FORMATS, Columns, Lines, Row
+from afdcli.options import ClassifyOptions
+from afdcli.options.groups import STANDARD_OUTPUT, STREAMED
 
 
 class Lasting:
@@ -41,6 +45,16 @@ class Lasting:
                 self._give_up(error)
         return len(text)
 
+    def write_bytes(self, data: bytes) -> bool:
+        """Write `data` as it is, and hand it on; whether that could be."""
+        if self.stream is not None and self.error is None:
+            try:
+                self.stream.buffer.write(data)
+                self.stream.flush()
+            except OSError as error:
+                self._give_up(error)
+        return self.stream is not None and self.error is None
+
     def flush(self) -> None:
         """Hand on what was written."""
         if self.stream is not None and self.error is None:
@@ -56,6 +70,52 @@ class Lasting:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)
+
+
+class RowStream:
+    """Rows on standard output, for another program to read: exactly as a file has them, each once it is there."""
+
+    def __init__(self, options: ClassifyOptions) -> None:
+        """Where `options` want them there, take standard output: what else is shown goes to standard error from now on.
+
+        It is so until `lasting` ends.
+        """
+        self._ending = STREAMED[options.format]
+        self._stream: Any = None
+        if options.output == STANDARD_OUTPUT:
+            self._stream, sys.stdout = sys.stdout, sys.stderr
+        self._lines: Lines | None = None
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether rows come on a terminal, where a bar would stand in their way."""
+        return self._stream is not None and self._stream.isatty()
+
+    def begin(self, columns: Columns) -> None:
+        """Write what comes before the rows.
+
+        Raises:
+            OutputRefused: there is no standard output, or it is full.
+        """
+        self._lines = FORMATS[self._ending].lines(columns)
+        self._take(self._lines.head)
+
+    def take(self, row: Row) -> bool:
+        """Hand on a row, if rows go there; False once nobody reads them any more.
+
+        Raises:
+            OutputRefused: standard output is full.
+        """
+        return self._lines is None or self._stream is None or self._take(self._lines.encode(row))
+
+    def _take(self, data: bytes) -> bool:
+        if self._stream is None:
+            return True
+        taken: bool = self._stream.write_bytes(data)
+        if not taken and not isinstance(self._stream.error, BrokenPipeError):
+            why = "it is closed" if self._stream.error is None else self._stream.error.strerror
+            raise OutputRefused(f"Standard output cannot be written: {why}. Name a file with --output.")
+        return taken
 
 
 @contextmanager

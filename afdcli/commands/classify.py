@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from afdcli.engines.engine import Engine
+from afdcli.engines.engine import NO_NUMBER, Engine, are_numbers
 from afdcli.engines.loading import load_engine
 from afdcli.formats.rows import Columns, Row
 from afdcli.machines.cluster import ray_map_parts
+from afdcli.machines.locks import Lock
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map, threaded_map
 from afdcli.models.description import Description
 from afdcli.options import ClassifyOptions
+from afdcli.options.groups import STANDARD_OUTPUT
 from afdcli.photos.samples import Sample, load_sample
 from afdcli.photos.sources import Source, Sources
 from afdcli.results.predictions import Prediction, columns
 from afdcli.results.record import check_may_write, record
-from afdcli.results.resuming import PhotoRows
+from afdcli.results.resuming import Anew, PhotoRows
 from afdcli.results.rowfile import ResultFile, files_of
 
 PROGRAM = "afd classify"
@@ -34,20 +36,29 @@ class Classification:
         Raises:
             WrongUse: there are no photos.
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
-            OutputRefused: see `check_may_write` and `ResultFile`; or the photos are not those of the interrupted run.
+            OutputRefused: see `Lock`, `check_may_write` and `ResultFile`; or the photos are not those of the
+                interrupted run.
         """
-        inputs = (*options.inputs, options.weights, options.model.backbone_checkpoint)
-        check_may_write(
-            files_of(options.output), PROGRAM, overwrite=options.overwrite, resume=options.resume, inputs=inputs
-        )
-        self.sources = Sources(options.inputs)
+        self._lock = None if options.output == STANDARD_OUTPUT else Lock(options.output)
+        inputs = (*options.inputs, options.weights, *options.model.files)
+        if self._lock is not None:
+            check_may_write(
+                files_of(options.output), PROGRAM, overwrite=options.overwrite, resume=options.resume, inputs=inputs
+            )
+        self.sources = Sources(options.inputs, every_file=options.every_file)
         """What is classified."""
         self.total = sum(1 for _ in self.sources)
         """Photos in all."""
         self.classifier = load_engine(options.model, options.weights)
         about = self.classifier.about
-        options, self._columns = _fitting(options, about)
+        options, self.columns = _fitting(options, about)
         self._options = options
+        self._photos = None if self._lock is None else self._open()
+        self.already = 0 if self._photos is None else self._photos.already
+        """Photos that an earlier run had done, and that stay as they are."""
+
+    def _open(self) -> PhotoRows:
+        options, about = self._options, self.classifier.about
         settings = {
             "backbone": about.backbone,
             "backbone_sha256": about.backbone_sha256,
@@ -56,26 +67,39 @@ class Classification:
             "precision": options.model.precision,
             "topk": options.topk,
             "fast_decode": options.fast_decode,
-            **asdict(options.read),
+            **options.read.deciding(),
         }
+        settings |= about.labels_given(options.model)
         file = ResultFile(
             options.output,
-            self._columns,
-            {**record(PROGRAM, settings, options), **self.sources.left_out()},
+            self.columns,
+            {**record(PROGRAM, settings, options), **about.weights_taken, **self.sources.left_out()},
             resume=options.resume,
             overwrite=options.overwrite,
         )
-        self._photos = PhotoRows(file, self.sources, size=options.model.batch_size)
-        self.anew, self.already = self._photos.anew, self._photos.already
+        return PhotoRows(file, self.sources, size=options.model.batch_size)
+
+    @property
+    def anew(self) -> Anew | None:
+        """What of an earlier run is done again; None where none can be gone on with."""
+        return None if self._photos is None else self._photos.anew
 
     def rows(self) -> Iterator[Row]:
         """A row for every photo, in order, each once it is safe; those of an earlier run that stay among them.
 
+        Nothing is written where the output is standard output: that is for who has the rows.
+
         Raises:
             OutputRefused: the output cannot be written.
         """
-        batches = _classify_anywhere(self._photos.left(self.sources), self.classifier, self._options)
-        return self._photos.rows([(one.sample.stamp, [one.row(self._columns)]) for one in batch] for batch in batches)
+        if self._photos is None or self._lock is None:
+            batches = _classify_anywhere(self.sources.reading(), self.classifier, self._options)
+            yield from (one.row(self.columns) for batch in batches for one in batch)
+            return
+        batches = _classify_anywhere(self._photos.left(self.sources.reading()), self.classifier, self._options)
+        done = ([(one.sample.stamp, [one.row(self.columns)]) for one in batch] for batch in batches)
+        with self._lock:
+            yield from self._photos.rows(done)
 
 
 def rows_of(options: ClassifyOptions) -> Iterator[Row]:
@@ -87,17 +111,22 @@ def rows_of(options: ClassifyOptions) -> Iterator[Row]:
         WrongUse: there are no photos.
         BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
     """
-    sources = Sources(options.inputs)
+    sources = Sources(options.inputs, every_file=options.every_file)
     classifier = load_engine(options.model, options.weights)
     options, names = _fitting(options, classifier.about)
-    batches = _classify_anywhere(iter(sources), classifier, options)
+    batches = _classify_anywhere(sources.reading(), classifier, options)
     return (prediction.row(names) for batch in batches for prediction in batch)
 
 
 def _fitting(options: ClassifyOptions, about: Description) -> tuple[ClassifyOptions, Columns]:
     """`options` with no more classes than there are, and the columns that the rows then have."""
     options = replace(options, topk=min(options.topk, len(about.labels.names)))
-    return options, columns(options.topk, uses_quality=about.uses_quality, estimates_drift=about.estimates_drift)
+    return options, columns(
+        options.topk,
+        uses_quality=about.uses_quality,
+        estimates_drift=about.estimates_drift,
+        reads_truncated=options.read.truncated == "read",
+    )
 
 
 def _classify_anywhere(
@@ -149,7 +178,11 @@ def _predict(batch: list[Sample], classifier: Engine, topk: int) -> list[Predict
         return predictions
     names = classifier.about.labels.names
     indices, probabilities, drifts = classifier.predict_topk(np.stack(list(readable.values())), topk, qualities)
+    sound = are_numbers(probabilities, drifts)
     for place, number in enumerate(readable):
+        if not sound[place]:
+            predictions[number] = Prediction(replace(batch[number], pixels=None, error=NO_NUMBER))
+            continue
         classes = tuple(
             (names[index], int(index), round(float(probability), 4))
             for index, probability in zip(indices[place], probabilities[place], strict=True)

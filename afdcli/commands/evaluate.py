@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from afdcli.engines.engine import Engine
+from afdcli.engines.engine import NO_NUMBER, Engine, are_numbers
 from afdcli.engines.loading import load_engine
 from afdcli.errors import WrongUse
 from afdcli.formats import codecs
 from afdcli.formats.rows import Row
 from afdcli.machines.cluster import ray_map_parts
+from afdcli.machines.locks import Lock
 from afdcli.machines.processes import CRASHED, in_parts, ordered_map
+from afdcli.models.description import Description
 from afdcli.options import Degradation, EvaluateOptions, degradations
 from afdcli.options.fields import settings_of
 from afdcli.photos.damage import Case, Damaged, Level, damage
@@ -31,6 +33,7 @@ from afdcli.photos.sources import Sources
 from afdcli.results.copies import read_copies
 from afdcli.results.journal import foreign
 from afdcli.results.measured import read_outcomes, together, write_measured
+from afdcli.results.naming import beside, rates_beside
 from afdcli.results.outcomes import COLUMNS, TOP, Outcomes, Run, Said
 from afdcli.results.record import check_may_write, digest, record
 from afdcli.results.resuming import Done, PhotoRows
@@ -48,19 +51,20 @@ class Evaluation:
         Raises:
             WrongUse: there are no photos, or their folders fit no class, or they have no degraded copies.
             BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
-            OutputRefused: the output cannot be written, or is not ours.
+            OutputRefused: the output cannot be written, or is not ours, or is being written by another afd.
         """
         self._options = options
         self.outcomes_path = options.output.with_suffix(".outcomes.csv")
         """Where each photo's outcome is written as it comes."""
         if writes:
+            self._lock = Lock(options.output)
             _check_outputs(options, self.outcomes_path)
         for degradation in _degradations(options):
             codecs.require(degradation.last.codec)
-        self._classifiers = _load_all(options)
+        self._classifiers = load_all(options)
         self._about = next(iter(self._classifiers.values())).about
         self.sources = Sources([str(options.dataset)], dataset=True)
-        sources = list(self.sources)
+        sources = [source.bare() for source in self.sources]
         labels = labels_of(sources, self._about.labels)
         if options.degraded is None:
             self.cases = [Case(source, label) for source, label in zip(sources, labels, strict=True)]
@@ -96,12 +100,19 @@ class Evaluation:
         }
         for name in ("dataset", "model"):  # The photos are compared one by one, and the classifier as it is.
             del settings[name]
-        return {**record(PROGRAM, settings, self._options), **self.sources.left_out()}
+        settings |= self._about.labels_given(self._options.model)
+        taken = self._about.weights_taken
+        return {**record(PROGRAM, settings, self._options), **taken, **self.sources.left_out()}
 
     @property
     def already(self) -> int:
         """Photos that an earlier run had done, and that stay as they are."""
         return 0 if self._kept is None else self._kept.already
+
+    @property
+    def about(self) -> Description:
+        """What the first of the classifiers is."""
+        return self._about
 
     def photos(self) -> Iterator[Damaged]:
         """Read, damage and classify all photos; each is yielded, without its pixels, when it is counted, and safe.
@@ -113,9 +124,9 @@ class Evaluation:
         """
         rows: Iterator[Row]
         if self._kept is None:
-            rows = (row for batch in self._done(self.cases) for _, own in batch for row in own)
+            rows = (row for batch in self._done(self._reading()) for _, own in batch for row in own)
         else:
-            rows = self._kept.rows(self._done(self._kept.left(self.cases)))
+            rows = self._kept.rows(self._done(self._kept.left(self._reading())))
         for own, case in zip(in_parts(rows, self._run.each), self.cases, strict=False):  # rows first: to their very end
             try:
                 self.outcomes.add(own)
@@ -123,15 +134,16 @@ class Evaluation:
                 raise foreign(self.outcomes_path) from None
             yield Damaged(case, own[0]["error"] or "")
 
+    def _reading(self) -> Iterator[Case]:
+        """The cases, those in compressed archives with their bytes."""
+        now = self.sources.reading()
+        for case in self.cases:
+            source = next(now, case.source)
+            yield replace(case, source=source.bare() if source.path != case.source.path else source)
+
     def _done(self, cases: Iterable[Case]) -> Iterator[list[Done]]:
         """The photos of `cases`, a batch at a time, with their rows."""
-        batches: Iterator[Outcome]
-        if self._options.cluster == "none":
-            batches = classify_damaged(cases, self._classifiers, self._options, self.levels)
-        else:
-            load = partial(_load_all, self._options)
-            run = partial(_classify_there, options=self._options, levels=self.levels)
-            batches = ray_map_parts(load, run, cases, _batch_size(self._options, self.levels))
+        batches = classify_all(cases, self._classifiers, self._options, self.levels)
         names = self._about.labels.names
         for outcome in batches:
             for name, seconds in outcome.seconds.items():
@@ -171,7 +183,8 @@ class Evaluation:
         again = options.overwrite or options.resume
         if options.per_photo is not None:
             copy_rows(self.outcomes_path, options.per_photo, COLUMNS, content, overwrite=again)
-        write_measured(options.output, found, [self.outcomes], content, _beside(options), overwrite=again)
+        with self._lock:
+            write_measured(options.output, found, [self.outcomes], content, compare=options.compare, overwrite=again)
         return found
 
 
@@ -182,22 +195,21 @@ def from_outcomes(options: EvaluateOptions, *, writes: bool = True) -> list[Row]
         WrongUse: a file is none of `--per-photo`, or was changed since, or they do not go together.
         OutputRefused: the output cannot be written, or is not ours.
     """
-    beside = _beside(options)
     if writes:
-        check_may_write(
-            [*files_of(options.output), *beside], PROGRAM, overwrite=options.overwrite, inputs=options.outcomes
-        )
+        made = [*files_of(options.output), *_beside(options)]
+        check_may_write(made, PROGRAM, overwrite=options.overwrite, inputs=options.outcomes)
     measured = together([read_outcomes(path) for path in options.outcomes])
     found = [row for one in measured for row in one.rows()]
     if writes:
         content = record(PROGRAM, {"outcomes": [digest(path) for path in options.outcomes]}, options)
-        write_measured(options.output, found, measured, content, beside, overwrite=options.overwrite)
+        overwrite = options.overwrite
+        write_measured(options.output, found, measured, content, compare=options.compare, overwrite=overwrite)
     return found
 
 
 def _beside(options: EvaluateOptions) -> list[Path]:
-    """The table and the picture beside the output, if they are asked for."""
-    return [options.output.with_suffix(ending) for ending in (".md", ".png")] if options.compare else []
+    """What a comparison leaves beside the output, if one is asked for."""
+    return [*beside(options.output), *files_of(rates_beside(options.output))] if options.compare else []
 
 
 def _check_outputs(options: EvaluateOptions, outcomes: Path) -> None:
@@ -206,7 +218,7 @@ def _check_outputs(options: EvaluateOptions, outcomes: Path) -> None:
     Raises:
         OutputRefused: see `check_may_write`.
     """
-    inputs = (*options.weights, options.model.backbone_checkpoint)
+    inputs = (*options.weights, *options.model.files)
     again = options.overwrite or options.resume
     made = [*files_of(options.output), *_beside(options)]
     if options.per_photo is not None:
@@ -225,6 +237,16 @@ class Outcome:
     """By each classifier, of the photos that could be read."""
     seconds: dict[str, float]
     """What each classifier took."""
+
+
+def classify_all(
+    cases: Iterable[Case], classifiers: Mapping[str, Engine], options: EvaluateOptions, levels: Sequence[Level]
+) -> Iterator[Outcome]:
+    """`classify_damaged`, here or on the machines of a cluster."""
+    if options.cluster == "none":
+        return classify_damaged(cases, classifiers, options, levels)
+    load, run = partial(load_all, options), partial(_classify_there, options=options, levels=levels)
+    return ray_map_parts(load, run, cases, _batch_size(options, levels))
 
 
 def classify_damaged(
@@ -266,10 +288,33 @@ def classify_damaged(
                 right = np.where(index == known[:, None, None], probability, 0).sum(2)
                 turned = None if drift is None else np.reshape(drift, shape[:2])
                 outcome.said[name] = Said(index[:, :, :most], probability[:, :, :most], right, turned)
-        yield outcome
+        yield _with_numbers(outcome)
 
 
-def _load_all(options: EvaluateOptions) -> dict[str, Engine]:
+def _with_numbers(outcome: Outcome) -> Outcome:
+    """`outcome`, where a photo that any classifier gives no number for, at any level, could not be read."""
+    if not outcome.said:
+        return outcome
+    answers = [answer for one in outcome.said.values() for answer in (one.probabilities, one.right, one.drift)]
+    sound = are_numbers(*answers)
+    if sound.all():
+        return outcome
+    each = iter(sound)
+    batch = [one if one.error or next(each) else replace(one, error=NO_NUMBER) for one in outcome.batch]
+    said = {
+        name: Said(
+            one.classes[sound],
+            one.probabilities[sound],
+            one.right[sound],
+            None if one.drift is None else one.drift[sound],
+        )
+        for name, one in outcome.said.items()
+    }
+    return Outcome(batch, said, outcome.seconds)
+
+
+def load_all(options: EvaluateOptions) -> dict[str, Engine]:
+    """The classifiers that are compared, by what `--weights` calls them."""
     return {name: load_engine(options.model, name) for name in options.weights}
 
 

@@ -14,7 +14,7 @@ from afdcli.methods.distances import feature_angle
 from afdcli.models.classifier import DedriftedClassifier, load_classifier
 from afdcli.options import Compression, ExplainOptions
 from afdcli.photos import damage
-from afdcli.photos.reading import read_rgb
+from afdcli.photos.reading import decode_rgb, read_rgb, read_source
 from afdcli.photos.sources import Sources
 from afdcli.results.figures import Explanation
 from afdcli.results.record import check_may_write
@@ -85,9 +85,9 @@ def drift_statistics(options: ExplainOptions, levels: Sequence[Compression]) -> 
     _check_output(options)
     classifier, dct = _load(options), BlockDCT()
     sources, seen = Sources([str(options.photo)]), 0
-    for source in sources:
+    for source in sources.reading():
         try:
-            photo = classifier.backbone.preprocessing(read_rgb(source.path, options.read).image)
+            photo = classifier.backbone.preprocessing(decode_rgb(read_source(source), options.read).image)
             damaged = [damage.decode(damage.encode(photo, level)) for level in levels]
         except UnreadableImage:
             continue
@@ -122,5 +122,5 @@ def _top(probabilities: Tensor, labels: Sequence[str]) -> list[tuple[str, float]
 
 
 def _check_output(options: ExplainOptions) -> None:
-    inputs = (options.photo, options.weights, options.model.backbone_checkpoint)
+    inputs = (str(options.photo), options.weights, *options.model.files)
     check_may_write([options.output], PROGRAM, overwrite=options.overwrite, inputs=inputs)

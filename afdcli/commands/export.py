@@ -12,6 +12,8 @@ from afdcli import atomic
 from afdcli.errors import ParityError, WrongUse
 from afdcli.formats.exports import EXPORTS
 from afdcli.formats.marks import EXPORT
+from afdcli.machines.hardware import processors_allowed
+from afdcli.machines.locks import Lock
 from afdcli.models.classifier import load_classifier
 from afdcli.options import ExportOptions
 from afdcli.photos.samples import read_some
@@ -47,12 +49,17 @@ def export(options: ExportOptions) -> Exported:
 
     Raises:
         WrongUse: what it takes is not installed, the module cannot be exported, or none of the photos can be read.
-        OutputRefused: a file cannot be written, or must not be replaced.
+        OutputRefused: a file cannot be written, or must not be replaced, or is being written by another afd.
         ParityError: the file gives something else. Nothing is written.
         BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_classifier`.
     """
+    with Lock(options.output):
+        return _export(options)
+
+
+def _export(options: ExportOptions) -> Exported:
     paths = [options.output, *([options.output.with_suffix(".bin")] if options.format == "openvino" else [])]
-    inputs = (*options.photos, options.weights, options.model.backbone_checkpoint)
+    inputs = (*options.photos, options.weights, *options.model.files)
     check_may_write(paths, EXPORT, overwrite=options.overwrite, inputs=inputs, flag="OUT")
     format_ = EXPORTS[options.format]
     if not format_.is_installed():
@@ -64,7 +71,7 @@ def export(options: ExportOptions) -> Exported:
     with atomic.files(options.output.parent) as scratch:
         fresh = scratch / options.output.name
         format_.save(classifier.graph(), fresh)
-        run = format_.load(fresh, "float32")
+        run = format_.load(fresh, "float32", processors_allowed())
         uses_quality = classifier.about.uses_quality
         same, difference = 0, 0.0
         for photo in photos:

@@ -50,7 +50,7 @@ def fuse(options: FuseOptions) -> Fused:
     checkpoint = load_checkpoint(options.source)
     if checkpoint.module.is_folded:
         raise BadCheckpoint(f"'{options.source}' has nothing to fold, or not any more. Use it as it is.")
-    backbone = load_backbone(checkpoint.backbone, options.backbone_checkpoint)
+    backbone = load_backbone(checkpoint.backbone, options.backbone_checkpoint, options.ema)
     classifier = with_module(checkpoint, backbone, options.source).eval()
     module, folded = checkpoint.module, checkpoint.module.folded().eval()
     after_folding = DedriftedClassifier(classifier.backbone, folded, checkpoint.tap)

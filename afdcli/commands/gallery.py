@@ -13,7 +13,6 @@ from afdcli.errors import OutputRefused, WrongUse
 from afdcli.formats.rows import Row
 from afdcli.machines.processes import CRASHED, ordered_map
 from afdcli.options.gallery import GalleryOptions
-from afdcli.photos import remote
 from afdcli.photos.sources import Sources, printable
 from afdcli.photos.thumbnails import LARGE, SMALL, Thumbnail, make, name_of
 from afdcli.results.gallery import PAGE, Shown, page, read_predictions
@@ -73,7 +72,7 @@ class Gallery:
         if not path:
             return Shown(row, other)
         name = name_of(path)
-        if row.get("format") in BY_BROWSERS and not remote.is_uri(path):
+        if row.get("format") in BY_BROWSERS and os.path.isfile(path):
             large = quote(os.fsencode(os.path.relpath(path, self._options.folder).replace(os.sep, "/")))
         else:
             large = f"{PREVIEWS}/{name}"

@@ -18,12 +18,14 @@ from typing import Any
 import torch
 
 from afdcli.errors import OutputRefused, TrainingStopped, WrongUse
+from afdcli.machines.locks import Lock
 from afdcli.methods.finite import not_finite
 from afdcli.models import taps
 from afdcli.models.backbones import Backbone, load_backbone, untrained_backbone
 from afdcli.models.places import Place
 from afdcli.options import ModelOptions, TrainOptions
 from afdcli.options.fields import settings_of
+from afdcli.photos import archives
 from afdcli.photos.labels import labels_of
 from afdcli.photos.sources import Source, Sources
 from afdcli.results.figures import training_curves
@@ -55,15 +57,16 @@ class Step:
 class Training:
     """One run: go through `steps`, and the best module is in the output; beside it, a log with a row for each step."""
 
-    def __init__(self, options: TrainOptions) -> None:
-        """Find the photos, load the backbone, and build the module, or load what an interrupted run left.
+    def __init__(self, options: TrainOptions, backbone: Backbone | None = None) -> None:
+        """Find the photos, load the backbone, and build the module, or load what an interrupted run left. A `backbone`
+        that is given is used in place of that of `options`.
 
         Raises:
             WrongUse: there are too few photos that can be read, or no such module to go on from.
-            BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone` and `models.taps`.
-            OutputRefused: an output cannot be written or replaced, or is that of an interrupted run.
-            BadCheckpoint: there is nothing to resume, or it was begun with other options; or the module to go on from
-                is for another backbone.
+            BackboneUnavailable, BadCheckpoint, UnsupportedBackbone: see `load_backbone`, `models.taps`.
+            OutputRefused: an output cannot be written or replaced, or is that of an interrupted run, or of one that is
+                still going on.
+            BadCheckpoint: there is nothing to resume, it had other options, or the module is for another backbone.
         """
         self._options = options
         self._peers = Peers()
@@ -71,21 +74,23 @@ class Training:
         """Whether this process writes the files, see `Peers`."""
         self.log_path, self.curves_path = (options.output.with_suffix(ending) for ending in (".csv", ".png"))
         if self.leads:
+            self._lock = Lock(options.output)  # as long as this object is there
             check_may_write(
                 [*kept_files(options.output), *files_of(self.log_path), self.curves_path],
                 PROGRAM,
                 overwrite=options.overwrite,
                 resume=options.resume,
-                inputs=(*options.photos, options.weights, options.model.backbone_checkpoint),
+                inputs=(*options.photos, options.weights, *options.model.files),
             )
         if options.model.batch_size % self._peers.count:
             raise WrongUse(f"--batch-size must be a multiple of the {self._peers.count} processes.")
-        self.sources = Sources(options.photos)
-        sources = [source for source in self.sources if not source.error]
+        self.sources = Sources(options.photos, beside=options.labels)
+        sources = [source.bare() for source in self.sources if not source.error]
+        archives.check_any_order(source.path for source in sources)
         if len(sources) < 2:
             raise WrongUse(f"Training needs at least two photos, and there are {len(sources)}.")
-        self.backbone = load_backbone(options.model.backbone, options.model.backbone_checkpoint)
-        paths = [source.path for source in sources]
+        own, paths = options.model, [source.path for source in sources]
+        self.backbone = backbone or load_backbone(own.backbone, own.backbone_checkpoint, own.ema)
         learnt, self.held_out = hold_out(paths, options.read, self.backbone.preprocessing.short)
         self.mixture = mixture(options, learnt)
         """The photos that are trained on."""
@@ -100,7 +105,8 @@ class Training:
         self._kept = Kept(options.output, self._settings)
         if options.resume:
             self._go_on()
-        self._log = _open_log(self.log_path, options, self._settings, self._kept) if self.leads else None
+        content = {**record(PROGRAM, self._settings, options), **self.sources.left_out()}
+        self._log = _open_log(self.log_path, content, options, self._kept) if self.leads else None
 
     def _go_on(self) -> None:
         settings, log = self._kept.go_on(self.learner), read_record(self.log_path)
@@ -191,15 +197,13 @@ class Training:
         )
 
 
-def _open_log(path: Path, options: TrainOptions, settings: dict[str, Any], kept: Kept) -> ResultFile:
+def _open_log(path: Path, content: dict[str, Any], options: TrainOptions, kept: Kept) -> ResultFile:
     """The log at `path`, with the rows of the steps that are `kept`.
 
     Raises:
         OutputRefused: it must not be replaced, or has other rows than were written.
     """
-    log = ResultFile(
-        path, LOG_COLUMNS, record(PROGRAM, settings, options), resume=options.resume, overwrite=options.overwrite
-    )
+    log = ResultFile(path, LOG_COLUMNS, content, resume=options.resume, overwrite=options.overwrite)
     log.keep(sum((row["step"] or 0) <= kept.done for row in log.kept()))
     if log.rows and kept.log not in ("", digest(path)):
         log.leave()

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from afdcli.engines.engine import CompiledClassifier, format_of
+from afdcli.errors import Fallback
+from afdcli.machines.hardware import processors_allowed
 from afdcli.models.description import Description
 from afdcli.options import ModelOptions
 
@@ -28,28 +31,36 @@ if TYPE_CHECKING:
 
 KEPT = 30
 """How many compiled classifiers are kept, those used last."""
-CACHE_FORMAT = 4
+CACHE_FORMAT = 5
 """The version of what is kept in a folder, which is part of the key: what another version kept is not looked at."""
 RECORD = "record.json"
 """In each folder of the cache: what the classifier is, and checksums of its files and of those it was made from."""
+NOT_KEPT = (
+    "'{}' cannot be written to ({}), so what is compiled is not kept, and every run begins slower. XDG_CACHE_HOME may "
+    "name another folder."
+)
+"""What is said where there is no cache, for what reason."""
 
 
-def place() -> Path:
+def place() -> Path | None:
     """Where compiled classifiers are kept, a folder for each. What is there may be deleted at any time.
 
     An account without a home gets a folder that goes with this process: nobody else could be kept from writing there.
+    None where not even that can be made.
     """
     with suppress(RuntimeError):  # some versions raise where there is no home, others leave the ~ as it is
         if (folder := platformdirs.user_cache_path("afd-dedrift")).is_absolute():
             return folder
-    return _passing_folder()
+    with suppress(OSError):
+        return _passing_folder()
+    return None
 
 
 @functools.cache
 def _passing_folder() -> Path:
-    folder = tempfile.mkdtemp(prefix="afd-")
+    folder = Path(tempfile.mkdtemp(prefix="afd-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+    return folder
 
 
 def key(options: ModelOptions, weights: str, engine: str) -> str:
@@ -59,10 +70,10 @@ def key(options: ModelOptions, weights: str, engine: str) -> str:
     """
     packages = ("afd-dedrift", "torch", "timm", *format_of(engine).packages)
     versions = {name: metadata.version(name) for name in packages}
-    checkpoint = options.backbone_checkpoint and str(options.backbone_checkpoint.absolute())
+    files = [path and str(path.absolute()) for path in (options.backbone_checkpoint, options.label_names)]
     module = weights if weights in ("auto", "none") else str(Path(weights).absolute())
     here = str(Path(__file__).parents[1])  # Another copy of afd may come with other modules.
-    about = [CACHE_FORMAT, here, engine, options.backbone, checkpoint, module, versions]
+    about = [CACHE_FORMAT, here, engine, options.backbone, *files, options.ema, module, versions]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
 
@@ -97,7 +108,7 @@ def load(folder: Path, engine: str, precision: str) -> CompiledClassifier:
     """
     record = json.loads((folder / RECORD).read_bytes())
     format_ = format_of(engine)
-    run = format_.load(folder / _file(engine), precision)
+    run = format_.load(folder / _file(engine), precision, processors_allowed())
     about = Description.from_json(record["about"])
     return CompiledClassifier(engine, format_.threads, about, record["parameters"], record["macs"], run)
 
@@ -106,27 +117,22 @@ def _file(engine: str) -> str:
     return f"network{format_of(engine).ending}"
 
 
-def keep(classifier: DedriftedClassifier, engine: str, folder: Path) -> Path:
+def keep(classifier: DedriftedClassifier, engine: str, folder: Path | None) -> Path:
     """Convert `classifier` for `engine` into `folder`, all of it or nothing.
 
-    Returns the folder that it is in: where it cannot be `folder`, one that goes with the process.
+    Returns the folder that it is in: where it cannot be `folder`, which is said, one that goes with the process.
+
+    Raises:
+        OSError, RuntimeError: it cannot be converted, or there is no room for it anywhere.
     """
+    if folder is None:
+        return _convert(classifier, engine, None)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=folder.parent))
-    except OSError:
-        fresh = Path(tempfile.mkdtemp())
-    atexit.register(shutil.rmtree, fresh, ignore_errors=True)  # unless it is moved
-    format_of(engine).save(classifier.graph(), fresh / _file(engine))
-    network = {path.name: digest(path) for path in fresh.iterdir()}
-    sources = {str(path.absolute()): digest(path) for path in classifier.files}
-    record = {
-        "about": classifier.about.to_json(),
-        "parameters": classifier.added_parameters(),
-        "macs": classifier.added_macs(),
-        "files": {**network, **sources} if sources else {},  # Without sources, nobody could tell if it is still right.
-    }
-    (fresh / RECORD).write_text(json.dumps(record))
+        fresh = _convert(classifier, engine, folder.parent)
+    except (OSError, RuntimeError) as error:
+        warnings.warn(Fallback(NOT_KEPT.format(folder.parent, words(error))), stacklevel=2)
+        return _convert(classifier, engine, None)
     if is_current(folder):  # another process was faster
         return folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -136,6 +142,37 @@ def keep(classifier: DedriftedClassifier, engine: str, folder: Path) -> Path:
         return fresh
     forget(folder.parent)
     return folder
+
+
+def _convert(classifier: DedriftedClassifier, engine: str, place: Path | None) -> Path:
+    """Convert `classifier` into a new folder in `place`, by default where temporary files go; it goes with the process.
+
+    Raises:
+        OSError, RuntimeError: it cannot be done. Nothing is left of it, for there may be no room.
+    """
+    fresh = Path(tempfile.mkdtemp(dir=place))
+    atexit.register(shutil.rmtree, fresh, ignore_errors=True)  # unless it is moved
+    try:
+        format_of(engine).save(classifier.graph(), fresh / _file(engine))
+        network = {path.name: digest(path) for path in fresh.iterdir()}
+        sources = {str(path.absolute()): digest(path) for path in classifier.files}
+        record = {
+            "about": classifier.about.to_json(),
+            "parameters": classifier.added_parameters(),
+            "macs": classifier.added_macs(),
+            "files": {**network, **sources} if sources else {},  # Without sources, nobody could tell if it is right.
+        }
+        (fresh / RECORD).write_text(json.dumps(record))
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    return fresh
+
+
+def words(error: Exception) -> str:
+    """What an error says, on one line."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(said.split()) or type(error).__name__
 
 
 def forget(cache: Path) -> None:

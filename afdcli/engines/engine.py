@@ -14,6 +14,16 @@ COMPILED = {"openvino": "openvino", "onnxruntime": "onnx"}
 """Engines that compile, the fastest first, and the row of `EXPORTS` that each reads."""
 
 
+NO_NUMBER = "the network gives no number for it, so its weights are no good, or --precision is too low"
+"""Why a photo has no class where a probability is NaN: finite weights may add up to more than there are numbers."""
+
+
+def are_numbers(*answers: np.ndarray | None) -> np.ndarray:
+    """Which of the images, the first axis of all `answers`, have finite numbers throughout, (B,) bool."""
+    found = [np.isfinite(one).reshape(len(one), -1).all(1) for one in answers if one is not None]
+    return np.asarray(np.stack(found).all(0))
+
+
 def format_of(engine: str) -> ExportFormat:
     """The kind of file that `engine`, a key of `COMPILED`, reads."""
     return EXPORTS[COMPILED[engine]]

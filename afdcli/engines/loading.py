@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from afdcli.engines import cache
 from afdcli.engines.engine import COMPILED, Engine, format_of
-from afdcli.errors import WrongUse
+from afdcli.errors import Fallback, WrongUse
 from afdcli.machines.hardware import may_have_gpu
 from afdcli.options import ModelOptions
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 def load_engine(options: ModelOptions, weights: str = "none") -> Engine:
     """The classifier of `load_classifier`, on the engine of `options`: `auto` is, on a processor, the first of
-    `COMPILED` that is installed, and otherwise torch.
+    `COMPILED` that is installed, and otherwise torch, also where there is no room for what is compiled.
 
     Raises:
         WrongUse: the engine is not installed, or cannot run this.
@@ -26,17 +28,44 @@ def load_engine(options: ModelOptions, weights: str = "none") -> Engine:
     if engine == "torch":
         return _in_torch(options, weights)
     on_processor = options.device == "cpu" or (options.device == "auto" and not may_have_gpu())
-    folder = cache.place() / cache.key(options, weights, engine)
-    if on_processor and (cached := cache.find(folder, engine, options.precision)):
+    place = cache.place()
+    folder = place and place / cache.key(options, weights, engine)
+    if folder and on_processor and (cached := cache.find(folder, engine, options.precision)):
         return cached
     classifier = _in_torch(options, weights)
     if not _is_compilable(classifier):
         if options.engine == "auto":
             return classifier
         raise WrongUse(f"{engine} runs neither on GPUs, nor networks from elsewhere. Use --engine torch.")
-    # As it is in the cache, and so the same in every run: what was just converted may differ in the last bits.
-    cached = cache.find(folder, engine, options.precision)
-    return cached or cache.load(cache.keep(classifier, engine, folder), engine, options.precision)
+    return _compile(classifier, engine, folder, options)
+
+
+def _compile(classifier: DedriftedClassifier, engine: str, folder: Path | None, options: ModelOptions) -> Engine:
+    """`classifier` as it is in the cache, and so the same in every run: just converted, its last bits may differ."""
+    if folder and (cached := cache.find(folder, engine, options.precision)):
+        return cached
+    try:
+        return cache.load(cache.keep(classifier, engine, folder), engine, options.precision)
+    except (OSError, RuntimeError) as error:
+        sentence = f"The classifier cannot be compiled for {engine} here ({cache.words(error)})"
+        advice = "XDG_CACHE_HOME, or TMPDIR, has to name a folder with some room that can be written to."
+        if options.engine != "auto":
+            raise WrongUse(f"{sentence}. {advice} Or use --engine torch.") from None
+        warnings.warn(Fallback(f"{sentence}, so torch runs it, which is slower. {advice}"), stacklevel=2)
+        return classifier
+
+
+def is_compiled(options: ModelOptions, weights: str = "none") -> bool:
+    """Whether nothing has to be compiled for `load_engine`, because it was before, or runs in torch.
+
+    Raises:
+        WrongUse: the engine is not installed, or cannot run this.
+    """
+    engine = _choose(options)
+    if engine == "torch" or not (options.device == "cpu" or (options.device == "auto" and not may_have_gpu())):
+        return True
+    place = cache.place()
+    return place is not None and cache.is_current(place / cache.key(options, weights, engine))
 
 
 def compiling_engines(classifier: DedriftedClassifier) -> list[str]:

@@ -51,6 +51,8 @@ class Codec:
 
     pillow: str
     """Pillow's name for the format."""
+    title: str
+    """What tables and pictures call it."""
     endings: tuple[str, ...]
     """How its files end, the usual ending first."""
     begins: bytes
@@ -125,6 +127,7 @@ def _jxl_provider() -> str | None:
 CODECS = {
     "jpeg": Codec(
         pillow="JPEG",
+        title="JPEG",
         endings=(".jpg", ".jpeg", ".jpe", ".jfif"),
         begins=rb"\xff\xd8\xff",
         qualities=range(1, 101),  # 0 is left out: encoders silently take it for 1
@@ -139,6 +142,7 @@ CODECS = {
     ),
     "avif": Codec(
         pillow="AVIF",
+        title="AVIF",
         endings=(".avif",),
         begins=rb"....ftypavi[fs]",
         qualities=range(101),
@@ -157,6 +161,7 @@ CODECS = {
     ),
     "webp": Codec(
         pillow="WEBP",
+        title="WebP",
         endings=(".webp",),
         begins=rb"RIFF....WEBP",
         qualities=range(101),
@@ -169,6 +174,7 @@ CODECS = {
     ),
     "jp2": Codec(
         pillow="JPEG2000",
+        title="JPEG 2000",
         endings=(".jp2", ".j2k", ".jpx"),
         begins=rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51",
         qualities=range(10, 61),
@@ -183,6 +189,7 @@ CODECS = {
     ),
     "jxl": Codec(
         pillow="JXL",
+        title="JPEG XL",
         endings=(".jxl",),
         begins=rb"\xff\x0a|\x00\x00\x00\x0cJXL ",
         qualities=range(101),
@@ -194,6 +201,7 @@ CODECS = {
     ),
     "heic": Codec(
         pillow="HEIF",
+        title="HEIC",
         endings=(".heic", ".heif", ".hif"),
         begins=rb"....ftyp(hei[cmsx]|hev[cx]|mif1|msf1)",
         qualities=range(101),
@@ -228,7 +236,12 @@ def settings_told() -> str:
 
 def available() -> tuple[str, ...]:
     """Pillow's names of the formats of `CODECS` that can be read here."""
-    return tuple(codec.pillow for codec in CODECS.values() if codec.provider() is not None)
+    return tuple(CODECS[name].pillow for name in installed())
+
+
+def installed() -> tuple[str, ...]:
+    """The codecs that can be read and written here."""
+    return tuple(name for name, codec in CODECS.items() if codec.provider() is not None)
 
 
 def missing_package(data: bytes) -> str | None:

@@ -55,9 +55,10 @@ class ExportFormat:
     """What `pip install` needs to be told to get these packages."""
     save: Callable[[Graph, Path], None]
     """Writes a network to a path that ends in `ending`."""
-    load: Callable[[Path, str], Run]
-    """Reads the file at a path, and gives what runs it on the processor, in a precision that it `computes`: a function
-    from the list of inputs to the list of outputs, all arrays whose first axis is that of the images."""
+    load: Callable[[Path, str, int | None], Run]
+    """Reads the file at a path, and gives what runs it on the processor, in a precision that it `computes`, by so many
+    threads, or, with None, as many as it finds right: a function from the list of inputs to the list of outputs, all
+    arrays whose first axis is that of the images."""
     computes: Callable[[str], bool]
     """Whether such a file runs in this precision, `float32` or `bfloat16`, on this machine."""
     threads: int = 1
@@ -102,10 +103,12 @@ def _save_onnx(graph: Graph, path: Path) -> None:
     program.save(path)
 
 
-def _load_onnx(path: Path, _: str) -> Run:
+def _load_onnx(path: Path, _: str, threads: int | None) -> Run:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads or 0  # 0: it counts the processors
+    session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_inputs()]
     return lambda inputs: list(session.run(None, dict(zip(names, inputs, strict=True))))
 
@@ -127,7 +130,7 @@ def _openvino_computes(precision: str) -> bool:
     return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _load_openvino(path: Path, precision: str) -> Run:
+def _load_openvino(path: Path, precision: str, threads: int | None) -> Run:
     from concurrent.futures import ThreadPoolExecutor
     from queue import SimpleQueue
 
@@ -136,7 +139,9 @@ def _load_openvino(path: Path, precision: str) -> Run:
     openvino = import_openvino()
     core = openvino.Core()
     hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
-    settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "THROUGHPUT"}
+    settings: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "THROUGHPUT"}
+    if threads is not None:
+        settings["INFERENCE_NUM_THREADS"] = threads
     # Streams of few images each: what one layer leaves is still in the processor's cache for the next, and no core
     # waits for another that is busy decoding.
     network = core.compile_model(core.read_model(path), "CPU", settings)
@@ -170,8 +175,8 @@ def _save_pt2(graph: Graph, path: Path) -> None:
     torch.export.save(_program(graph), path, extra_files={f"{METADATA}.json": graph.metadata})
 
 
-def _load_pt2(path: Path, _: str) -> Run:
-    import torch
+def _load_pt2(path: Path, _: str, __: int | None) -> Run:
+    import torch  # whose threads are the process's own, and none of a file's
 
     network = torch.export.load(path).module()
 

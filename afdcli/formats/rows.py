@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -85,8 +86,14 @@ class JsonLines:
         """The bytes that a file begins with."""
 
     def encode(self, row: Row) -> bytes:
-        """The bytes of `row`."""
-        return json.dumps(dict(row), ensure_ascii=False).encode() + b"\n"
+        """The bytes of `row`; what is no finite number is null, because JSON has no other."""
+        try:
+            text = json.dumps(dict(row), ensure_ascii=False, allow_nan=False)
+        except ValueError:
+            numbers = {name: value for name, value in row.items() if isinstance(value, float)}
+            unknown = dict.fromkeys(name for name, value in numbers.items() if not math.isfinite(value))
+            text = json.dumps({**row, **unknown}, ensure_ascii=False)
+        return text.encode() + b"\n"
 
     def decode(self, record: bytes) -> Row:
         """The row that `encode` made `record` of.

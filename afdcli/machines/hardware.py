@@ -74,12 +74,26 @@ def reuse_memory() -> None:
 
     Otherwise every layer's output is a fresh mapping, and zeroing its pages takes as long as the network itself.
     """
+    _keep(pieces=2**30, in_all=2**31 - 1)
+
+
+def reuse_some_memory() -> None:
+    """The same for a process that reads photos: it keeps 64 MB at most, the pixels of a few photos.
+
+    Otherwise the pages of each photo's pixels, and of what is made of them, go back and come anew, zeroed: a sixth of
+    the time that reading takes.
+    """
+    _keep(pieces=2**25, in_all=2**26)  # the C library takes no more than the former
+
+
+def _keep(pieces: int, in_all: int) -> None:
+    """Have the C library keep what is freed of pieces below so many bytes, up to `in_all`."""
     import ctypes  # options use this file, and every start would wait for it
 
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, 2**30)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(M_MMAP_THRESHOLD, pieces)
+        mallopt(M_TRIM_THRESHOLD, in_all)
 
 
 def use_all_processors() -> None:

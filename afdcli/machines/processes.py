@@ -24,7 +24,8 @@ import numpy as np
 
 from afdcli.errors import AfdError, Fallback
 from afdcli.machines import limits, places
-from afdcli.machines.hardware import MOST_PROCESSES
+from afdcli.machines.hardware import MOST_PROCESSES, reuse_some_memory
+from afdcli.machines.watching import Watch
 
 CRASHED = "damaged image: its decoder crashed, or ran out of memory"
 """The `error` of a photo on which the process that decoded it died."""
@@ -82,9 +83,9 @@ def ordered_map(
                 waiting.append((some, tray, _submit(pool, function, some, tray)))
             if not waiting:
                 return
-            some, tray, future = waiting[0]
+            some, tray, _ = waiting[0]
             try:
-                results: list[Result | _NoMemory] = trays.take(tray, future.result())
+                results: list[Result | _NoMemory] = trays.take(tray, trays.watch.result(waiting))
             except BrokenProcessPool:
                 # Nobody says which item it was, so each one without a result has a process to itself.
                 pool.shutdown()
@@ -174,6 +175,7 @@ class _Trays:
 
     def __init__(self, count: int, size: int) -> None:
         self._size = size
+        self.watch = Watch(count)
         try:
             self._memory: Any = multiprocessing.RawArray("B", max(1, count * size))
         except OSError:  # There is no place for so much: then all results come through pipes.
@@ -256,7 +258,7 @@ def _submit(
 
 
 def _each_on_tray(function: Callable[[Item], Result], items: list[Item], tray: int) -> Packed:
-    return _trays.put(tray, _each(function, items))
+    return _trays.put(tray, _each(_trays.watch.marking(function, tray), items))
 
 
 def _each(function: Callable[[Item], Result], items: list[Item]) -> list[Result | _NoMemory]:
@@ -317,6 +319,7 @@ def _start_worker(trays: _Trays | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent answers it.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     silence_decoders()
+    reuse_some_memory()
 
 
 def silence_decoders() -> None:

@@ -64,6 +64,8 @@ class AFDConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "later", tuple(self.later))  # from JSON it comes as a list
+        if self.depth > 16:
+            raise ValueError(f"no image can be halved {self.depth} times")
 
 
 class RepConv(nn.Module):

@@ -1,31 +1,30 @@
-"""The classifiers that afd works with: any timm model, with its weights, its preprocessing and its labels."""
+"""The classifiers that afd works with, with weights, preprocessing and labels, wherever they come from."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import timm
 import torch
-from PIL import Image
-from timm.data import ImageNetInfo, infer_imagenet_subset
-from timm.data.config import resolve_data_config
 from torch import nn
 
-from afdcli.errors import BackboneUnavailable, UnsupportedBackbone
+from afdcli.errors import BackboneUnavailable, BadCheckpoint, WrongUse
 from afdcli.methods.finite import check_finite
 from afdcli.models import taps
+from afdcli.models.from_timm import HUB_PREFIXES, HubModel, TimmModel
+from afdcli.models.from_torchvision import TORCHVISION, TorchvisionModel
+from afdcli.models.origin import Input, Origin
 from afdcli.models.places import Survey, survey
-from afdcli.models.state_dicts import PACKAGES, downloaded_model, fingerprint, model_from_file, packaged_model
+from afdcli.models.state_dicts import fingerprint, model_from_file
+from afdcli.photos.label_files import fitting, read_labels
 from afdcli.photos.labels import Labels
 from afdcli.photos.preprocessing import Preprocessing
 
 LARGE = 40_000_000
 """Weights, from which on making them up takes long."""
+CLASSES = 1000
+"""Of a network that is only looked at."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Backbone:
     """A frozen classifier with all that is needed to use it."""
 
     name: str
-    """timm's name of the architecture."""
+    """By which `load_backbone` finds it: timm's name of the architecture; `hf-hub:ORG/NAME`; or `torchvision/NAME`."""
     model: nn.Module
     """(B, 3, H, W) normalised -> (B, classes) logits."""
     preprocessing: Preprocessing
@@ -47,7 +46,14 @@ class Backbone:
     fingerprint: str
     """The SHA-256 of all weights and buffers, see `state_dicts.fingerprint`."""
     files: tuple[Path, ...] = ()
-    """The files that the weights were read from; empty where these are not known."""
+    """The files that weights and labels were read from; empty where these are not known."""
+    part: str = ""
+    """Where in a checkpoint the weights were, see `Filled`."""
+
+    @property
+    def input(self) -> Input:
+        """What `model` is fed with."""
+        return Input(self.preprocessing, self.mean, self.std)
 
     @cached_property
     def survey(self) -> Survey:
@@ -63,80 +69,99 @@ class Backbone:
         return taps.find(self.model, self.survey, name, self.name)
 
 
-def load_backbone(name: str, checkpoint: Path | None = None) -> Backbone:
-    """The timm model `name` with weights from `checkpoint`, or else from its package, or else from timm's download.
+def load_backbone(
+    name: str, checkpoint: Path | None = None, ema: str = "auto", label_names: Path | None = None
+) -> Backbone:
+    """The network `name` with weights from `checkpoint`, or else with those published for it; see `ModelOptions`.
 
     Raises:
-        BackboneUnavailable: no such model, or no weights for it here.
+        BackboneUnavailable: no such model, or no weights for it here, or it has no classes.
         BadCheckpoint: the file cannot be read, is of another model, or has NaN or infinity in it.
         UnsupportedBackbone: its preprocessing is not known here.
+        WrongUse: the file of labels cannot be read, or has not as many as there are classes.
     """
-    _check_name(name)
-    labels, file = None, checkpoint
-    if checkpoint is not None:
-        model, labels = model_from_file(name, checkpoint)
-    elif name in PACKAGES:
-        model, file = packaged_model(name)
+    origin = origin_of(name)
+    given = None if label_names is None else read_labels(label_names)
+    part, one_logit = "", False
+    if checkpoint is None:
+        found = origin.pretrained()
+        model, files, labels = found.model, found.files, None
     else:
-        model, file = downloaded_model(name)
-    check_finite(model.state_dict(), file or name)
+        filled = model_from_file(origin.architecture, checkpoint, ema)
+        model, files, labels = filled.model, (checkpoint,), filled.labels
+        part, one_logit = filled.part, filled.one_logit
+    check_finite(model.state_dict(), files[0])
     model.eval().requires_grad_(False)
-    config = resolve_data_config({}, model=model)
+    labels = labels or origin.labels(model)
+    if len(labels.names) < 2:
+        raise BackboneUnavailable(f"{origin.name} has no classes to tell apart: it gives features. Use another.")
+    if given is not None and label_names is not None:
+        try:
+            labels, files = fitting(given, len(labels.names), one_logit=one_logit), (*files, label_names)
+        except ValueError as error:
+            raise WrongUse(f"--labels '{label_names}' does not fit {origin.name}: {error}.") from None
+    wanted = origin.input(model)
+    if checkpoint is not None:
+        check_answers(model, wanted.preprocessing.size, checkpoint)
     return Backbone(
-        name=name,
+        name=origin.name,
         model=model,
-        preprocessing=_preprocessing(name, config),
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
-        labels=labels or _labels(model),
+        preprocessing=wanted.preprocessing,
+        mean=wanted.mean,
+        std=wanted.std,
+        labels=labels,
         fingerprint=fingerprint(model.state_dict()),
-        files=() if file is None else (file,),
+        files=files,
+        part=part,
     )
 
 
-def untrained_backbone(name: str) -> Backbone:
-    """The timm model `name` with random weights: in seconds, whatever its size. A large one has none, but shapes only.
+def check_answers(model: nn.Module, size: int, source: Path) -> None:
+    """Check that `model`, with the weights of `source`, gives numbers: sums of finite ones need not be finite.
+
+    Raises:
+        BadCheckpoint: it does not, for noise of `size` x `size` pixels.
+    """
+    noise = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        if not model(noise).isfinite().all():
+            raise BadCheckpoint(
+                f"'{source}' is of a network that gives NaN or infinity for any photo: its weights are too large, or a "
+                "variance in it is negative. Get it again, or train it again with a lower learning rate."
+            )
+
+
+def untrained_backbone(name: str, wanted: Input | None = None) -> Backbone:
+    """The network `name` with random weights: in seconds, whatever its size. A large one has none, but shapes only.
+
+    It is fed with what is `wanted`, or else with what is published.
 
     Raises:
         BackboneUnavailable: there is no such model.
         UnsupportedBackbone: its preprocessing is not known here.
     """
-    _check_name(name)
-    with torch.device("meta"):
-        model: nn.Module = timm.create_model(name)
-    if sum(parameter.numel() for parameter in model.parameters()) < LARGE:
-        model = timm.create_model(name)
+    origin = origin_of(name)
+    try:
+        with torch.device("meta"):
+            model = origin.architecture.build(CLASSES)
+        is_large = sum(parameter.numel() for parameter in model.parameters()) > LARGE
+    except Exception:  # torchvision's RegNets reckon with numbers that the meta device has not
+        is_large = False
+    if not is_large:
+        model = origin.architecture.build(CLASSES)
     model.eval().requires_grad_(False)
-    config = resolve_data_config({}, model=model)
-    numbers = tuple(config["mean"]), tuple(config["std"])
-    return Backbone(name, model, _preprocessing(name, config), *numbers, Labels(()), fingerprint="")
+    wanted = wanted or origin.input(model)
+    return Backbone(origin.name, model, wanted.preprocessing, wanted.mean, wanted.std, Labels(()), fingerprint="")
 
 
-def _check_name(name: str) -> None:
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, [*PACKAGES, *timm.list_models()], n=3)
-        hint = f" Did you mean {' or '.join(near)}?" if near else " timm.list_models() lists them."
-        raise BackboneUnavailable(f"timm has no model '{name}'.{hint}")
+def origin_of(name: str) -> Origin:
+    """Where the network `name` comes from.
 
-
-def _preprocessing(name: str, config: Mapping[str, Any]) -> Preprocessing:
-    _, height, width = config["input_size"]
-    mode = config.get("crop_mode") or "center"
-    if height != width or mode == "border":
-        raise UnsupportedBackbone(f"{name} wants images of {width} x {height}, cropped by '{mode}': not supported yet.")
-    return Preprocessing(
-        size=height,
-        crop_pct=config["crop_pct"],
-        interpolation=getattr(Image.Resampling, config["interpolation"].upper()),
-        squash=mode == "squash",
-    )
-
-
-def _labels(model: Any) -> Labels:
-    """ImageNet's names, if the model has the classes of one of ImageNet's sets; else the indices."""
-    subset = infer_imagenet_subset(model)
-    if subset is None:
-        return Labels(tuple(map(str, range(model.num_classes))))
-    info = ImageNetInfo(subset)
-    indices = range(info.num_classes())
-    return Labels(tuple(map(info.index_to_description, indices)), tuple(map(info.index_to_label_name, indices)))
+    Raises:
+        BackboneUnavailable: there is none of that name.
+    """
+    if name.startswith(TORCHVISION):
+        return TorchvisionModel(name)
+    if name.startswith(HUB_PREFIXES) or "/" in name:
+        return HubModel(name)
+    return TimmModel(name)

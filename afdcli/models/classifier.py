@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from afdcli.errors import BadCheckpoint, WrongUse
 from afdcli.formats.exports import Graph
+from afdcli.methods.finite import check_finite
 from afdcli.methods.remedy import Outputs, Remedy
 from afdcli.methods.restore import Restorer, load_restorer
 from afdcli.models.backbones import Backbone, load_backbone
@@ -71,6 +71,7 @@ class DedriftedClassifier(nn.Module):
         return Description(
             backbone=backbone.name,
             backbone_sha256=backbone.fingerprint,
+            backbone_part=backbone.part,
             weights_sha256=self.weights_sha256,
             method="none" if module is None else module.method,
             config=None if module is None or not module.compilable else asdict(module.config),
@@ -115,8 +116,7 @@ class DedriftedClassifier(nn.Module):
 
     def to_tensor(self, pixels: np.ndarray) -> Tensor:
         """Images (B, 3, H, W) float32 in [0, 1], on this classifier's device, from `pixels` (B, H, W, 3) uint8 RGB."""
-        images = torch.from_numpy(pixels).to(self.mean.device)
-        return images.permute(0, 3, 1, 2).float() / 255  # channels last: faster throughout
+        return torch.from_numpy(pixels).to(self.mean.device).permute(0, 3, 1, 2).float() / 255  # channels last: faster
 
     def predict_topk(
         self, pixels: np.ndarray, k: int, quality: np.ndarray | None = None
@@ -207,7 +207,7 @@ def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedCl
         WrongUse: there is no such device.
     """
     device = pick_device(options.device)
-    backbone = load_backbone(options.backbone, options.backbone_checkpoint)
+    backbone = load_backbone(options.backbone, options.backbone_checkpoint, options.ema, options.label_names)
     path = find_weights(weights, backbone)
     if path is None:
         classifier = DedriftedClassifier(backbone)
@@ -215,6 +215,7 @@ def load_classifier(options: ModelOptions, weights: str = "none") -> DedriftedCl
         classifier = _load(path, backbone)
         assert classifier.module is not None
         classifier.module = classifier.module.folded()
+        check_finite(classifier.module.state_dict(), path)  # products of finite weights may be infinite
         classifier.weights_sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     classifier.precision = options.precision
     classifier.files = backbone.files and (*backbone.files, *_candidates(weights, backbone.name))
@@ -231,11 +232,7 @@ def with_module(checkpoint: Checkpoint, backbone: Backbone, path: Path) -> Dedri
     tap = backbone.tap(checkpoint.tap)
     if not checkpoint.module.fits(tap.place.channels, tap.widths):
         raise BadCheckpoint(f"'{path}' is for a place of another shape than '{tap.place.name}'. Train it anew.")
-    if checkpoint.changed:
-        model = deepcopy(backbone.model)
-        model.load_state_dict(checkpoint.changed, strict=False)
-        backbone = replace(backbone, model=model)
-    return DedriftedClassifier(backbone, checkpoint.module, checkpoint.tap)
+    return DedriftedClassifier(checkpoint.trained(backbone), checkpoint.module, checkpoint.tap)
 
 
 def _load(path: Path, backbone: Backbone) -> DedriftedClassifier:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
@@ -9,11 +12,17 @@ from typing import Any
 
 from PIL import Image
 
+from afdcli.options import ModelOptions
 from afdcli.photos.labels import Labels
 from afdcli.photos.preprocessing import Preprocessing
 
 PIXELS, QUALITY = "pixels", "quality"
 PROBABILITIES, DRIFT = "probabilities", "drift"
+
+
+def is_ema(part: str) -> bool:
+    """Whether the weights in a `part` of a file are, by its name, a moving average of those that were trained."""
+    return re.search(r"(^|[._/])ema([._/]|$)", part, re.IGNORECASE) is not None
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,8 @@ class Description:
     """timm's name of the architecture."""
     backbone_sha256: str
     """The SHA-256, in hexadecimal digits, of all weights and buffers of the backbone."""
+    backbone_part: str
+    """Where in a user's file the backbone's weights were, such as `state_dict_ema`; empty: just there, or elsewhere."""
     weights_sha256: str
     """The SHA-256, in hexadecimal digits, of the file that the module is from; `none` without a module."""
     method: str
@@ -40,6 +51,22 @@ class Description:
     """What is to be done to a photo before the classifier takes it."""
     labels: Labels
     """What the classes are called, in the order of the probabilities."""
+
+    @property
+    def backbone_ema(self) -> bool | None:
+        """Whether the backbone's weights are a moving average of those that were trained; None: nothing says so."""
+        return is_ema(self.backbone_part) if self.backbone_part else None
+
+    @property
+    def weights_taken(self) -> dict[str, Any]:
+        """Which of the weights in its file the backbone has, for the JSON beside a result."""
+        return {"backbone_weights": {"part": self.backbone_part or None, "ema": self.backbone_ema}}
+
+    def labels_given(self, options: ModelOptions) -> dict[str, str]:
+        """The SHA-256 of the labels, a setting of rows that have them, if `options` name a file of labels."""
+        if options.label_names is None:
+            return {}
+        return {"labels_sha256": hashlib.sha256(json.dumps(asdict(self.labels)).encode()).hexdigest()}
 
     @property
     def uses_quality(self) -> bool:

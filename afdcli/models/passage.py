@@ -10,15 +10,14 @@ attributes and classes, nobody else has the twin, and a hook that is a method of
 from __future__ import annotations
 
 import threading
-from copy import deepcopy
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from afdcli.models.layouts import Layout
-from afdcli.models.places import logits_of
 from afdcli.models.taps import Tap
+from afdcli.models.twins import twin
 from afdcli.models.visits import Visit
 
 
@@ -32,10 +31,10 @@ class _Here(threading.local):
 
 
 class Passage(nn.Module):
-    """The model, from normalised images to logits, which a `Visit` can change on the way."""
+    """The model, with what a `Visit` does on the way."""
 
     def __init__(self, model: nn.Module, tap: Tap) -> None:
-        """`model` is left as it is; its tensors are shared, not copied."""
+        """`model` is left as it is; its tensors are shared, see `twin`."""
         super().__init__()
         self.model = twin(model)
         self._here = _Here()
@@ -43,11 +42,11 @@ class Passage(nn.Module):
             hook = partial(self._pass, number, place.layout)
             self.model.get_submodule(place.name).register_forward_hook(hook)
 
-    def forward(self, images: Tensor, visit: Visit) -> Tensor:
-        """Logits (B, classes) of `images` (B, 3, H, W), as the model takes them, changed by `visit` on the way."""
+    def forward(self, images: Tensor, visit: Visit) -> Any:
+        """What the model gives for `images` (B, 3, H, W), normalised as it takes them, changed by `visit`."""
         before, self._here.visit = self._here.visit, visit
         try:
-            return logits_of(self.model(images))
+            return self.model(images)
         finally:
             self._here.visit = before
 
@@ -61,13 +60,3 @@ class Passage(nn.Module):
         if number >= 0:
             visit.left(output)
         return output
-
-
-def twin(model: nn.Module) -> nn.Module:
-    """A copy of `model` that shares its tensors, whatever becomes of them: moved for one, they are moved for both."""
-    memo: dict[int, Any] = {}
-    for module in model.modules():
-        for table in (module._parameters, module._buffers):
-            memo[id(table)] = table
-            memo |= {id(tensor): tensor for tensor in table.values() if tensor is not None}
-    return deepcopy(model, memo)

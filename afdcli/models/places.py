@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from afdcli.models.layouts import MAP, Layout, Size, fitting
+from afdcli.models.twins import changed_twin
 
 CLEARLY = 1.1
 """How many times as much as the other half a half of the map must change, at least, if that half of the image does."""
@@ -169,23 +169,11 @@ def _run(model: nn.Module, image: Size, device: str | None) -> tuple[Tensor, lis
     own = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
     where = torch.device(device) if device else own
     with torch.inference_mode(False), torch.enable_grad(), where:
-        frozen = deepcopy(model, _replacing(model, lambda tensor: tensor.detach().to(where)))
+        frozen = changed_twin(model, lambda tensor: tensor.detach().to(where))
         calls = _watch(frozen)
         images = torch.randn(2, 3, *image, generator=torch.Generator("cpu").manual_seed(0), device="cpu").to(where)
         logits = logits_of(frozen(images.requires_grad_()))
     return logits, sorted(calls.values(), key=lambda call: call.ended)
-
-
-def _replacing(model: nn.Module, change: Callable[[Tensor], Tensor]) -> dict[int, Any]:
-    """What `deepcopy` needs to be told to copy `model` with `change` made of all its tensors."""
-    memo: dict[int, Any] = {}
-    for module in model.modules():
-        for value in (*module._parameters.values(), *module._buffers.values(), *vars(module).values()):
-            if isinstance(value, Tensor) and id(value) not in memo:
-                changed = change(value)
-                is_weight = isinstance(value, nn.Parameter)
-                memo[id(value)] = nn.Parameter(changed, requires_grad=False) if is_weight else changed
-    return memo
 
 
 def _watch(model: nn.Module) -> dict[str, Call]:
@@ -287,7 +275,7 @@ def _changes(model: nn.Module, names: list[str], image: Size) -> dict[str, Tenso
 
         return hook
 
-    copy = deepcopy(model, _replacing(model, Tensor.detach))
+    copy = changed_twin(model, Tensor.detach)
     for name in names:
         copy.get_submodule(name).register_forward_hook(noting(name))
     images, others = torch.randn(2, 3, 3, *image, generator=torch.Generator("cpu").manual_seed(0))

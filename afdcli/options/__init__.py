@@ -2,12 +2,9 @@
 
 from afdcli.machines.hardware import default_workers
 from afdcli.options.commands import (
-    IMAGENET_C,
-    PRESETS,
     BenchOptions,
     ClassifyOptions,
     DegradeOptions,
-    EvaluateOptions,
     ExplainOptions,
     ExportOptions,
     FuseOptions,
@@ -20,6 +17,7 @@ from afdcli.options.damage import (
     Degradation,
     degradations,
 )
+from afdcli.options.evaluation import IMAGENET_C, PRESETS, EvaluateOptions
 from afdcli.options.fields import Options, build
 from afdcli.options.gallery import GalleryOptions
 from afdcli.options.groups import (

@@ -1,44 +1,46 @@
-"""What each command can be asked for, but for training; and the presets, which are settings with a name."""
+"""What each command can be asked for, but for those with a file of their own."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from annotated_doc import Doc
 
 from afdcli.errors import WrongUse
 from afdcli.machines.hardware import default_workers
-from afdcli.options.damage import Compression, Degradation, degradations_of, level_of, levels_of
-from afdcli.options.fields import Options, fields_of, flat
+from afdcli.options.damage import Compression, Degradation, degradations_of, level_of
+from afdcli.options.fields import Options
 from afdcli.options.gallery import GalleryOptions
 from afdcli.options.groups import (
     EXPORT_ENDINGS,
     MODEL,
     READING,
     RESULT_ENDINGS,
+    STANDARD_OUTPUT,
+    STREAMED,
+    BackboneCheckpoint,
     Cluster,
+    Ema,
+    EveryFile,
     ModelOptions,
     Overwrite,
     Photos,
     ReadOptions,
     Resume,
     Seed,
-    Shift,
+    ShardSize,
+    To,
     Weights,
     Workers,
 )
 from afdcli.options.rules import (
     AtLeast,
-    Commas,
     Completes,
     EndsIn,
     MoreThan,
     Named,
-    NotEmpty,
-    Once,
     OneOf,
     Panel,
     Parsed,
@@ -55,17 +57,24 @@ class ClassifyOptions(Options):
         tuple[str, ...],
         Named("PATH"),
         Doc(
-            "Folders, which are searched through, single files, patterns such as 'a*.jpg', and URIs; - reads a list of"
-            " them from standard input."
+            "Folders, which are searched through, single files, patterns such as 'a*.jpg', and URIs; also .zip and .tar"
+            " archives, shards of WebDataset ('{000..127}.tar') and Parquet tables of images. - reads a list of them"
+            " from standard input."
         ),
     ]
     output: Annotated[
         Path,
         Named("--output", "-o"),
-        EndsIn(*RESULT_ENDINGS),
+        EndsIn(*RESULT_ENDINGS, also=STANDARD_OUTPUT),
         SameRows(),
-        Doc("The file for the rows; its ending chooses CSV, JSON Lines or Parquet."),
+        Doc(
+            "The file for the rows; its ending chooses CSV, JSON Lines or Parquet. With - they go to standard output as"
+            " they come, and all else to standard error."
+        ),
     ] = Path("predictions.csv")
+    format: Annotated[
+        str, OneOf(*STREAMED), SameRows(), Doc("What the rows are on standard output; a file's ending chooses its own.")
+    ] = "csv"
     topk: Annotated[int, AtLeast(1), Doc("How many classes each row names, the most probable first.")] = 5
     weights: Weights = "auto"
     resume: Resume = False
@@ -79,6 +88,7 @@ class ClassifyOptions(Options):
             "Decode large JPEGs at a fraction of their size: faster, but other pixels, and now and then another class."
         ),
     ] = False
+    every_file: EveryFile = False
     cluster: Cluster = "none"
     gallery: Annotated[
         bool,
@@ -96,136 +106,18 @@ class ClassifyOptions(Options):
         super().__post_init__()
         if not self.inputs:
             raise WrongUse("Name at least one folder, file or pattern to classify, or - for a list on standard input.")
+        if self.output == STANDARD_OUTPUT:
+            needing = next((name for name in ("resume", "gallery", "overwrite") if getattr(self, name)), None)
+            if needing:
+                raise WrongUse(f"--{needing} needs the rows in a file. Name one with --output.")
+        elif STREAMED[self.format] != ".csv" and self.output.suffix.lower() != STREAMED[self.format]:
+            raise WrongUse(f"--format is about standard output, and '{self.output.name}' is named otherwise.")
 
     def to_gallery(self) -> GalleryOptions:
         """What `gallery` asks for, once the rows are there."""
         return GalleryOptions(
             self.output, photos=self.inputs, resume=True, read=self.read, workers=self.workers, overwrite=self.overwrite
         )
-
-
-@dataclass(frozen=True)
-class EvaluateOptions(Options):
-    """Measure accuracy on undamaged and on compressed photos."""
-
-    dataset: Annotated[
-        Path | str | None,
-        Named("DATASET"),
-        Doc(
-            "A folder, or a URI, with one folder for each class, named by WordNet id, label or index; or photos without"
-            " labels, of which agreement is measured."
-        ),
-    ] = None
-    output: Annotated[
-        Path,
-        Named("--output", "-o"),
-        EndsIn(".csv"),
-        SameRows(),
-        Doc("The .csv file for the rows, one for each level of damage."),
-    ] = Path("accuracy.csv")
-    levels: Annotated[
-        tuple[Compression, ...],
-        Parsed(levels_of),
-        Doc("The damage to measure, each level a row. The undamaged photos are always the first row."),
-    ] = ()
-    passes: Annotated[
-        tuple[int, ...],
-        Commas(),
-        NotEmpty(),
-        AtLeast(1),
-        Once(),
-        Doc(
-            "How often each photo is compressed, such as 1,2,5, each count a row: the last time at the row's quality,"
-            " before that at qualities drawn from the codec's levels."
-        ),
-    ] = (1,)
-    shift: Shift = False
-    order: Annotated[
-        str,
-        OneOf("crop-first", "compress-first"),
-        Doc("Whether what the network sees is compressed, after cropping (ImageNet-C), or the whole photo before."),
-    ] = "crop-first"
-    degraded: Annotated[
-        Path | None, Doc("Measure on the copies that afd degrade made of DATASET in this folder, instead of new ones.")
-    ] = None
-    weights: Annotated[
-        tuple[str, ...],
-        Commas(),
-        NotEmpty(),
-        Completes(("auto", "none", "none,auto")),
-        Panel(MODEL),
-        Doc(
-            "The de-drifting modules to compare, such as none,auto,FILE, on the same compressed photos; the others are"
-            " compared with the first. Networks that remove artifacts may be among them."
-        ),
-    ] = ("auto",)
-    compare: Annotated[bool, SameRows(), Doc("Also write a Markdown table and curves as a PNG, beside the output.")] = (
-        False
-    )
-    per_photo: Annotated[
-        Path | None,
-        EndsIn(*RESULT_ENDINGS),
-        SameRows(),
-        Doc(
-            "Also write what was measured of each photo to this .csv, .jsonl or .parquet file: a row for each of the"
-            " weights and each level, with which statistics of your own can be made, and --from."
-        ),
-    ] = None
-    outcomes: Annotated[
-        tuple[Path, ...],
-        Named("--from"),
-        Doc(
-            "Make rows, table and curves of what --per-photo wrote to this file, without photos and network; may be"
-            " repeated, for parts of a data set, several modules or several backbones."
-        ),
-    ] = ()
-    resume: Resume = False
-    seed: Seed = 0
-    model: ModelOptions = ModelOptions()
-    read: ReadOptions = ReadOptions()
-    workers: Workers = default_workers()
-    cluster: Cluster = "none"
-    overwrite: Overwrite = False
-
-    def __post_init__(self) -> None:
-        """See `Options`.
-
-        Raises:
-            WrongUse: a value is not allowed, or does not go with another.
-        """
-        super().__post_init__()
-        if self.degraded is not None and (self.levels or self.passes != (1,)):
-            raise WrongUse("--degraded brings its own levels: leave out --jpeg, --avif, --level and --passes.")
-        files = [name if name in ("none", "auto") else os.path.realpath(name) for name in self.weights]
-        twice = next((name for name, file in zip(self.weights, files, strict=True) if files.count(file) > 1), None)
-        if twice is not None:
-            raise WrongUse(f"--weights names '{twice}' twice, perhaps by two names. Name each module once.")
-        if len(set(self.levels)) < len(self.levels):
-            raise WrongUse("--jpeg, --avif and --level take each quality of a codec once.")
-        if self.dataset is None and not self.outcomes:
-            raise WrongUse("Name the folder of photos to measure, or a file of what was measured with --from.")
-        if self.per_photo is not None and os.path.realpath(self.per_photo) == os.path.realpath(self.output):
-            raise WrongUse("--per-photo and --output name the same file.")
-        self._check_from()
-
-    def _check_from(self) -> None:
-        """Check that nothing is asked for with `--from` that it does not do."""
-        values = flat(self)
-        asked = [one.names[0] for one in fields_of(type(self)) if values[one.name] != one.default]
-        if self.outcomes and (others := set(asked) - {"--from", "--output", "--compare", "--overwrite"}):
-            raise WrongUse(f"--from measures nothing anew, and so does not go with {', '.join(sorted(others))}.")
-
-
-IMAGENET_C = tuple(Compression("jpeg", quality) for quality in (25, 18, 15, 10, 7))
-"""The severities of ImageNet-C's JPEG compression, 1 to 5 (Hendrycks and Dietterich, ICLR 2019)."""
-PRESETS: dict[str, dict[str, Any]] = {
-    "imagenet-c": {"levels": IMAGENET_C},
-    "multi": {"levels": IMAGENET_C, "passes": (1, 2, 3, 4, 5)},
-    "avif": {"levels": tuple(Compression("avif", quality) for quality in (50, 40, 30, 20, 10))},
-    "photos": {"levels": IMAGENET_C, "order": "compress-first"},
-}
-"""Protocols as settings of `EvaluateOptions`, by name: ImageNet-C's JPEG severities (AFD, Table V); one to five of them
-one after the other (Table VI); about the same damage as AVIF; and the same JPEG qualities as real photos have them."""
 
 
 @dataclass(frozen=True)
@@ -241,11 +133,8 @@ class FuseOptions(Options):
         Named("--photos"),
         Doc("Photos on which both modules are compared: folders, files, patterns or URIs; may be repeated."),
     ]
-    backbone_checkpoint: Annotated[
-        Path | None,
-        Panel(MODEL),
-        Doc("A file with the classifier's weights; if not given, the installed or downloaded ones are used."),
-    ] = None
+    backbone_checkpoint: BackboneCheckpoint = None
+    ema: Ema = "auto"
     read: ReadOptions = ReadOptions()
     overwrite: Overwrite = False
 
@@ -305,7 +194,9 @@ class ExportOptions(Options):
 class ExplainOptions(Options):
     """Draw what compression does to a photo inside the classifier, and what the module puts back."""
 
-    photo: Annotated[Path, Doc("The photo to explain; with --statistics, a folder of photos.")]
+    photo: Annotated[
+        Path | str, Doc("The photo to explain; with --statistics, a folder of photos, an archive, a pattern or a URI.")
+    ]
     output: Annotated[Path, Named("--output", "-o"), EndsIn(".png"), Doc("The .png file for the picture.")] = Path(
         "explanation.png"
     )
@@ -337,8 +228,8 @@ class DegradeOptions(Options):
         Path | str,
         Named("SRC"),
         Doc(
-            "A folder of photos, which is searched through, one photo, a pattern or a URI; - reads a list from standard"
-            " input. It is never written to."
+            "A folder of photos, which is searched through, one photo, an archive, a table of images, a pattern or a"
+            " URI; - reads a list from standard input. It is never written to."
         ),
     ]
     destination: Annotated[
@@ -347,6 +238,8 @@ class DegradeOptions(Options):
     degradations: Annotated[
         tuple[Degradation, ...], Parsed(degradations_of), Doc("The kinds of damage, each to a folder of its own.")
     ]
+    to: To = "files"
+    shard_size: ShardSize = 1000
     size: Annotated[
         int | None,
         AtLeast(1),
@@ -355,6 +248,7 @@ class DegradeOptions(Options):
     seed: Seed = 0
     read: ReadOptions = ReadOptions(icc="apply")
     """A copy has no profile, so by default its colours are made those of sRGB, and look the same."""
+    every_file: EveryFile = False
     workers: Workers = default_workers()
     cluster: Cluster = "none"
     overwrite: Overwrite = False

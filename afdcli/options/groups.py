@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_doc import Doc
 
+from afdcli.errors import WrongUse
 from afdcli.formats.exports import EXPORTS
 from afdcli.formats.rows import FORMATS
+from afdcli.formats.shards import SHARDS
 from afdcli.options.damage import SHIFT
 from afdcli.options.fields import Options
-from afdcli.options.rules import AtLeast, Completes, OneOf, Panel, SameRows, Shown
+from afdcli.options.rules import AtLeast, Completes, Named, OneOf, Panel, SameRows, Shown
 
 ENGINES = ("auto", "torch", "openvino", "onnxruntime")
 CLUSTERS = ("none", "ray")
@@ -34,7 +36,11 @@ WebP and 5 GB for JPEG 2000 (measured: 9, 10.6, 16.6 and 19.4 bytes a pixel)."""
 MODEL, READING = "Model", "Reading"
 
 Photos = Annotated[
-    tuple[str, ...], Doc("Folders, which are searched through, single files, patterns such as 'a*.jpg', and URIs.")
+    tuple[str, ...],
+    Doc(
+        "Folders, which are searched through, single files, patterns such as 'a*.jpg', and URIs; also .zip and .tar"
+        " archives, shards of WebDataset ('{000..127}.tar') and Parquet tables of images."
+    ),
 ]
 Weights = Annotated[
     str,
@@ -63,22 +69,66 @@ Cluster = Annotated[
         " results are the same, and written here."
     ),
 ]
+BackboneCheckpoint = Annotated[
+    Path | None,
+    Panel(MODEL),
+    Doc(
+        "A file with the classifier's weights, as training programs leave it: .safetensors, or what torch.save wrote,"
+        " of which no code is run. If not given, the installed or downloaded ones are used."
+    ),
+]
+Ema = Annotated[
+    str,
+    OneOf("auto", "yes", "no"),
+    Panel(MODEL),
+    Doc(
+        "Whether to take the moving average (EMA) of the weights from the file of --backbone-checkpoint: yes, no, or"
+        " auto, which takes it where there is one."
+    ),
+]
+EveryFile = Annotated[
+    bool,
+    SameRows(),
+    Panel(READING),
+    Doc(
+        "Give each file in a folder a row, also those that are no image by their ending or their first bytes, which"
+        " otherwise are passed over and counted."
+    ),
+]
 Seed = Annotated[
     int, AtLeast(0), Doc("Everything drawn at random follows from this number: the same one, the same draws.")
 ]
+To = Annotated[
+    str,
+    OneOf("files", *SHARDS),
+    Doc(
+        "How copies are kept: as files; or in shards, wds as WebDataset reads them, with the photos' keys and what lies"
+        " beside them, or parquet as Hugging Face's datasets library does."
+    ),
+]
+ShardSize = Annotated[int, AtLeast(1), Doc("How many photos a shard is made of.")]
 Shift = Annotated[bool, Doc(SHIFT)]
+STANDARD_OUTPUT = Path("-")
+STREAMED = {"csv": ".csv", "jsonl": ".jsonl"}
+"""The formats of rows on standard output, and how files of them end."""
 Resume = Annotated[bool, SameRows(), Doc("Go on with an interrupted output instead of starting anew.")]
 Overwrite = Annotated[bool, SameRows(), Doc("Replace a finished result of the same command.")]
 
 
 @cache
 def backbone_names() -> tuple[str, ...]:
-    """The names of timm's models as its source has them: in a tenth of a second, while importing it takes seconds."""
-    spec = find_spec("timm")
+    """The names of timm's models, and of torchvision's classifiers, as their sources have them: in a tenth of a second,
+    while importing them takes seconds."""
+    names = _registered("timm", r"^@register_model\s+def (\w+)") - {DEFAULT_BACKBONE}
+    others = _registered("torchvision", r"^@register_model\(\)\s(?:@.*\s)*def (\w+)")
+    return (DEFAULT_BACKBONE, *sorted(names), *(f"torchvision/{name}" for name in sorted(others)))
+
+
+def _registered(package: str, pattern: str) -> set[str]:
+    spec = find_spec(package)
     folders = [] if spec is None else spec.submodule_search_locations or []
-    sources = sorted(path for folder in folders for path in Path(folder, "models").glob("*.py"))
-    found = (re.findall(r"^@register_model\s+def (\w+)", path.read_text("utf-8"), re.MULTILINE) for path in sources)
-    return (DEFAULT_BACKBONE, *sorted({name for names in found for name in names} - {DEFAULT_BACKBONE}))
+    sources = (path for folder in folders for path in Path(folder, "models").glob("*.py"))
+    return {name for path in sources for name in re.findall(pattern, path.read_text("utf-8"), re.MULTILINE)}
 
 
 @dataclass(frozen=True)
@@ -106,6 +156,24 @@ class ReadOptions(Options, panel=READING):
         AtLeast(1),
         Doc("Refuse, unread, images that have more pixels than this: a small file can claim to be huge."),
     ] = MAX_PIXELS
+    truncated: Annotated[
+        str,
+        OneOf("refuse", "read"),
+        Doc(
+            "Whether to refuse a JPEG of whose picture a part is lost, at its end or in its middle, or to read what is"
+            " there, the rest being grey; the rows then say of each photo whether it is complete."
+        ),
+    ] = "refuse"
+
+    def deciding(self) -> dict[str, Any]:
+        """The values by name, as a result's record has them: they decide its rows, and so whether it can be resumed.
+
+        What is newer than the first records is among them only where it is not as it was then.
+        """
+        values = asdict(self)
+        if self.truncated == "refuse":
+            del values["truncated"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -115,15 +183,12 @@ class ModelOptions(Options, panel=MODEL):
     backbone: Annotated[
         str,
         Completes(backbone_names),
-        Doc("The classifier: the name of a timm model. The default's weights are installed with afd."),
-    ] = DEFAULT_BACKBONE
-    backbone_checkpoint: Annotated[
-        Path | None,
         Doc(
-            "A file with the classifier's weights, .safetensors, or .pth without pickled code; if not given, the"
-            " installed or downloaded ones are used."
+            "The classifier: the name of a timm model; hf-hub:ORG/NAME, one of the Hugging Face hub for timm; or"
+            " torchvision/NAME. The default's weights are installed with afd."
         ),
-    ] = None
+    ] = DEFAULT_BACKBONE
+    backbone_checkpoint: BackboneCheckpoint = None
     device: Annotated[
         str,
         Completes(("auto", "cpu", "cuda", "mps")),
@@ -143,3 +208,27 @@ class ModelOptions(Options, panel=MODEL):
             " made for it. What is stored stays in float32."
         ),
     ] = "float32"
+    ema: Ema = "auto"
+    label_names: Annotated[
+        Path | None,
+        Named("--labels"),
+        Doc(
+            "A file of what the classes are called: a name a line, or JSON, a list of names, or an object from index to"
+            " name; if not given, ImageNet's names where they fit, those that came with the weights, or indices."
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """See `Options`.
+
+        Raises:
+            WrongUse: a value is not allowed, or does not go with another.
+        """
+        super().__post_init__()
+        if self.ema != "auto" and self.backbone_checkpoint is None:
+            raise WrongUse("--ema is for a file of --backbone-checkpoint: give that too.")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The paths of the files that it names."""
+        return tuple(str(path) for path in (self.backbone_checkpoint, self.label_names) if path is not None)

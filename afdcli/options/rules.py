@@ -78,16 +78,16 @@ class Between(Rule):
 
 
 class EndsIn(Rule):
-    """A path whose name has one of these endings, in capitals or not."""
+    """A path whose name has one of these endings, in capitals or not; or one that is `also` allowed."""
 
-    def __init__(self, *endings: str) -> None:
-        self.endings = endings
+    def __init__(self, *endings: str, also: Path | None = None) -> None:
+        self.endings, self.also = endings, also
 
     def refusal(self, value: Path) -> str:
         """Names the endings."""
         return (
             ""
-            if value.suffix.lower() in self.endings
+            if value.suffix.lower() in self.endings or value == self.also
             else f"must end in {' or '.join(self.endings)}, not '{value.name}'"
         )
 

@@ -61,7 +61,7 @@ class ModuleShape(Options, panel=MODULE):
     growth: Annotated[
         int, AtLeast(1), Doc("How many times as many channels each deeper level of that network has as the one above.")
     ] = 1
-    depth: Annotated[int, AtLeast(0), Doc("How often that network halves the resolution of the features.")] = 2
+    depth: Annotated[int, Between(0, 16), Doc("How often that network halves the resolution of the features.")] = 2
     stride: Annotated[
         int, AtLeast(1), Doc("By how much the features' resolution is reduced before that network sees them.")
     ] = 1
@@ -191,7 +191,7 @@ class TrainOptions(ModuleShape, LossWeights):
     ] = 500
     seed: Seed = 0
     resume: Resume = False
-    model: Annotated[ModelOptions, Without("engine")] = ModelOptions()
+    model: Annotated[ModelOptions, Without("engine", "label_names")] = ModelOptions()
     read: ReadOptions = ReadOptions()
     workers: Workers = default_workers()
     overwrite: Overwrite = False

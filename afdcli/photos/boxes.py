@@ -23,7 +23,7 @@ class Box:
 
 def boxes(data: bytes, begin: int = 0, end: int | None = None) -> Iterator[Box]:
     """The boxes that lie one after the other in `data`, up to the first that is cut off or makes no sense."""
-    end = len(data) if end is None else end
+    end = len(data) if end is None else min(end, len(data))
     while begin + 8 <= end:
         size, kind = struct.unpack_from(">I4s", data, begin)
         head = 8

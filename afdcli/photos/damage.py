@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,10 @@ from PIL import Image, UnidentifiedImageError
 from afdcli.errors import UnreadableImage
 from afdcli.formats.codecs import CODECS
 from afdcli.options import Compression, Degradation, EvaluateOptions, ReadOptions
+from afdcli.photos import archives, jpeg
 from afdcli.photos.preprocessing import Preprocessing
-from afdcli.photos.reading import decode_rgb, read_file, unhampered_pillow
-from afdcli.photos.sources import Source
+from afdcli.photos.reading import decode_rgb, read_file, read_source, unhampered_pillow
+from afdcli.photos.source import Source
 from afdcli.photos.stamp import UNKNOWN, stamp
 
 BLOCK = 8
@@ -66,7 +67,11 @@ def decode(data: bytes) -> Image.Image:
         UnreadableImage: its decoder cannot read it back.
     """
     with _in_words("cannot be read back after compressing it"), unhampered_pillow():
-        return Image.open(io.BytesIO(data)).convert("RGB")
+        image: Image.Image = Image.open(io.BytesIO(data))
+        if image.format in jpeg.FORMATS:
+            image = jpeg.load(image, data, reduced=False, refuse=False).image
+        image.load()
+        return image if image.mode == "RGB" else image.convert("RGB")
 
 
 @contextmanager
@@ -176,7 +181,7 @@ class MadeCopy:
             UnreadableImage: they are not, or there is no copy.
         """
         again = "run afd degrade again"
-        if not os.path.lexists(self.path):
+        if not os.path.lexists(archives.outside(self.path)):
             why = f" ({self.error})" if self.error else ""
             raise UnreadableImage(
                 f"no copy in {self.level}{why}" + (f"; {again}" if self.sha256 or not self.path else "")
@@ -227,7 +232,8 @@ def damage(
     try:
         if case.source.error:
             raise UnreadableImage(case.source.error)
-        data = read_file(case.source.path)
+        data = read_source(case.source)
+        case = replace(case, source=case.source.bare())
         photo = decode_rgb(data, options.read)
         image, clean = photo.image, preprocessing(photo.image)
         files = [copy.read(data) for copy in case.copies]

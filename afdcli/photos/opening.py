@@ -13,7 +13,7 @@ from functools import partial
 from PIL import Image
 
 from afdcli.formats import codecs
-from afdcli.photos import cut, heif, png, tiff
+from afdcli.photos import cut, heif, jpeg, png, tiff
 from afdcli.photos.opened import Opened
 
 TIFF_BEGINS = (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
@@ -114,6 +114,8 @@ def unidentified(data: bytes) -> str:
         return f"of a format that needs: pip install {package}"
     if cut.ends_early(data):
         return "damaged image: the file is truncated"
+    if kind := jpeg.unsupported(data):
+        return kind
     name = next((name for begin, name in KNOWN.items() if re.match(begin, data, re.DOTALL)), None)
     if name is None:
         return "not an image, or of a format that is not supported"

@@ -24,11 +24,12 @@ from afdcli.errors import UnreadableImage
 from afdcli.formats import codecs
 from afdcli.machines.hardware import most_memory
 from afdcli.options import ReadOptions
-from afdcli.photos import remote
+from afdcli.photos import archives, jpeg, remote
 from afdcli.photos.opened import Opened
 from afdcli.photos.opening import of_pillow, opened, undecoded, unidentified
 from afdcli.photos.quality import jpeg_quality
 from afdcli.photos.rgb import ORIENTATION, SIDEWAYS, check_pixels, remaining_turn, to_rgb
+from afdcli.photos.source import Source
 
 FORMATS = ("PNG", "GIF", "BMP", "DIB", "TIFF", "PPM", *codecs.available())
 """The decoders that are open. Others stay closed: the rarer a decoder, the more often it has had a security hole."""
@@ -49,6 +50,10 @@ class Photo:
     """The JPEG quality factor in 1..100, from the quantisation tables of the last save. None for other formats."""
     quality_exact: bool | None
     """Whether the tables are the standard ones at that quality, or it is only the nearest."""
+    complete: bool = True
+    """Whether nothing of the picture is lost; what is not is read only where `ReadOptions.truncated` says so."""
+    present: float = 100.0
+    """Percent of its rows that are there, where it ends early."""
 
 
 def read_rgb(path: str, options: ReadOptions, least: int | None = None) -> Photo:
@@ -61,11 +66,13 @@ def read_rgb(path: str, options: ReadOptions, least: int | None = None) -> Photo
 
 
 def read_file(path: str) -> bytes:
-    """The bytes of the file at `path`, which may be a URI.
+    """The bytes of the file at `path`, which may be a URI, or a member's address.
 
     Raises:
         UnreadableImage: there are none to be had.
     """
+    if archives.is_address(path):
+        return archives.read(path)
     if remote.is_uri(path):
         if data := remote.read(path):
             return data
@@ -105,6 +112,11 @@ _OS_REASONS = {
 }
 
 
+def read_source(source: Source) -> bytes:
+    """The bytes of `source`: those that it brings, or else as `read_file` reads them, and raises."""
+    return source.data or read_file(source.path)
+
+
 def decode_rgb(data: bytes, options: ReadOptions, least: int | None = None) -> Photo:
     """Decode the contents of a file.
 
@@ -118,7 +130,7 @@ def decode_rgb(data: bytes, options: ReadOptions, least: int | None = None) -> P
         with unhampered_pillow():
             found = opened(data, FORMATS, options.max_pixels)
             with found.image:
-                return _decode(found, options, least)
+                return _decode(found, options, data, least)
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
@@ -141,7 +153,7 @@ def photo_of(image: Image.Image, options: ReadOptions) -> Photo:
     """
     try:
         with unhampered_pillow():
-            return _decode(of_pillow(image), options, None)
+            return _decode(of_pillow(image), options)
     except UnreadableImage:
         raise
     except Exception as error:  # Pillow decodes only now what was opened, and that may be a hostile file.
@@ -155,20 +167,28 @@ def _damage(error: Exception) -> str:
     return f"damaged image: {words or 'its contents make no sense'}"
 
 
-def _decode(found: Opened, options: ReadOptions, least: int | None) -> Photo:
+def _decode(found: Opened, options: ReadOptions, data: bytes | None = None, least: int | None = None) -> Photo:
     image = found.image
     check_pixels(image.size, options.max_pixels)
     stored = image.getexif().get(ORIENTATION) if image.format == "TIFF" else None
     whole = image.size
-    reduced = least is not None and image.draft(None, (2 * least, 2 * least)) is not None
-    image.load()
-    image = found.finish(image)
+    is_jpeg = image.format in jpeg.FORMATS
+    # Of other formats a draft would be a thumbnail.
+    reduced = is_jpeg and least is not None and image.draft(None, (2 * least, 2 * least)) is not None
+    if data is not None and is_jpeg:
+        loaded = jpeg.load(image, data, reduced=reduced, refuse=options.truncated == "refuse")
+    else:
+        image.load()
+        image = found.finish(image)
+        loaded = jpeg.Loaded(image)
     turn = remaining_turn(image, stored, options.exif == "apply")
-    rgb = to_rgb(image, image.info.get("icc_profile") if options.icc == "apply" else None, turn)
+    rgb = to_rgb(loaded.image, image.info.get("icc_profile") if options.icc == "apply" else None, turn)
     upright = whole[::-1] if turn in SIDEWAYS else whole
-    kind = "JPEG" if image.format == "MPO" else str(image.format)
-    quality, exact = jpeg_quality(image.quantization) if hasattr(image, "quantization") else (None, None)
-    return Photo(rgb, upright if reduced else rgb.size, kind, quality, exact)
+    kind = "JPEG" if is_jpeg else str(image.format)
+    tables = getattr(image, "quantization", None)  # Lossless JPEGs have none.
+    quality, exact = jpeg_quality(tables) if tables else (None, None)
+    size = upright if reduced else rgb.size
+    return Photo(rgb, size, kind, quality, exact, not loaded.lost, loaded.present)
 
 
 _hampered = threading.Lock()

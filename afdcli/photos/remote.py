@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, BinaryIO, cast
 
 from afdcli.errors import UnreadableImage, WrongUse
 from afdcli.photos.folders import is_system_folder
+from afdcli.photos.kinds import HEAD
 
 
 def is_uri(text: str) -> bool:
@@ -37,13 +39,13 @@ def expand(uri: str) -> tuple[list[str], int]:
             return [uri], 0
         found = _matches(system, path) if glob.has_magic(path) else []
     except Exception as error:  # Each kind of store raises its own, and the answer is the same.
-        raise WrongUse(f"'{uri}' cannot be reached: {_words(error)}.") from error
+        raise WrongUse(f"'{uri}' cannot be reached: {words(error)}.") from error
     if not found:
         raise WrongUse(f"There is nothing at '{uri}'. Check the spelling.")
     named = path.split("/")
     own = {match: [p for p in match.split("/") if is_system_folder(p) and p not in named] for match in found}
     passed_over = {match[: match.index(parts[0])] + parts[0] for match, parts in own.items() if parts}
-    return [system.unstrip_protocol(match) for match, parts in own.items() if not parts], len(passed_over)
+    return [_uri(uri, system, match) for match, parts in own.items() if not parts], len(passed_over)
 
 
 def _matches(system: Any, path: str) -> list[str]:
@@ -65,9 +67,9 @@ def entries(uri: str) -> Iterator[Entry]:
         system, path = _open(uri)
         listed = sorted((one["name"].rstrip("/"), one["type"] == "directory") for one in system.ls(path, detail=True))
     except Exception as error:
-        raise UnreadableImage(f"folder cannot be read: {_words(error)}") from error
+        raise UnreadableImage(f"folder cannot be read: {words(error)}") from error
     return (
-        (name.rpartition("/")[2], system.unstrip_protocol(name), is_folder, False)
+        (name.rpartition("/")[2], _uri(uri, system, name), is_folder, False)
         for name, is_folder in listed
         if not (is_folder and name == path.rstrip("/"))  # Some stores list a folder in itself.
     )
@@ -77,7 +79,7 @@ def canonical(uri: str) -> str:
     """`uri` in the one way to spell it that its kind of store has; as it is, if that cannot be asked."""
     try:
         system, path = _open(uri)
-        return str(system.unstrip_protocol(path)).rstrip("/")
+        return _uri(uri, system, path).rstrip("/")
     except Exception:  # Whoever reads it will be told.
         return uri
 
@@ -92,7 +94,7 @@ def exists(uri: str) -> bool:
         system, path = _open(uri)
         return bool(system.exists(path))
     except Exception as error:
-        raise UnreadableImage(f"cannot be read: {_words(error)}") from error
+        raise UnreadableImage(f"cannot be read: {words(error)}") from error
 
 
 def read(uri: str) -> bytes:
@@ -109,7 +111,36 @@ def read(uri: str) -> bytes:
     except FileNotFoundError:
         raise UnreadableImage("no such file") from None
     except Exception as error:
-        raise UnreadableImage(f"cannot be read: {_words(error)}") from error
+        raise UnreadableImage(f"cannot be read: {words(error)}") from error
+
+
+def opened(uri: str, at_once: bool) -> AbstractContextManager[BinaryIO]:
+    """The file at `uri`, to be read from its beginning to its end, `at_once`, or else only in a few places.
+
+    Raises:
+        UnreadableImage: it is not there, or cannot be read.
+    """
+    try:
+        system, path = _open(uri)
+        return cast(
+            AbstractContextManager[BinaryIO], system.open(path, "rb", cache_type="readahead" if at_once else "none")
+        )
+    except FileNotFoundError:
+        raise UnreadableImage("no such file") from None
+    except Exception as error:
+        raise UnreadableImage(f"cannot be read: {words(error)}") from error
+
+
+def heads(uris: Sequence[str]) -> dict[str, bytes]:
+    """The first bytes of files of one store, asked for together; none where one cannot be read, or is empty."""
+    if not uris:
+        return {}
+    try:
+        system = _open(uris[0])[0]
+        found = system.cat_ranges([_open(uri)[1] for uri in uris], 0, HEAD, on_error="return")
+    except Exception:  # They are counted with those that are no images.
+        return {}
+    return {uri: bytes(data) for uri, data in zip(uris, found, strict=True) if isinstance(data, bytes)}
 
 
 def state(uri: str) -> str:
@@ -133,5 +164,16 @@ def _open(uri: str) -> tuple[Any, str]:
     return system, str(path)
 
 
-def _words(error: Exception) -> str:
+def _uri(uri: str, system: Any, path: str) -> str:
+    """The URI of `path` in the store that `uri` is of; of a chain, `simplecache::s3://a`, with its other half."""
+    head, chained, rest = uri.partition("::")
+    if not chained:
+        return str(system.unstrip_protocol(path))
+    if "://" in head:
+        return f"{head.partition('://')[0]}://{path.lstrip('/')}::{rest}"
+    return f"{head}::{_uri(rest, system.fs, path)}"
+
+
+def words(error: Exception) -> str:
+    """What `error` says, on one line, to be gone on with."""
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__

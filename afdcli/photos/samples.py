@@ -14,8 +14,9 @@ import numpy as np
 from afdcli.errors import UnreadableImage
 from afdcli.options import ReadOptions
 from afdcli.photos.preprocessing import Preprocessing
-from afdcli.photos.reading import read_rgb
-from afdcli.photos.sources import Source, Sources
+from afdcli.photos.reading import decode_rgb, read_source
+from afdcli.photos.source import Source
+from afdcli.photos.sources import Sources
 from afdcli.photos.stamp import UNKNOWN, stamp
 
 
@@ -36,6 +37,10 @@ class Sample:
     """The JPEG quality factor in 1..100, see `Photo`."""
     quality_exact: bool | None = None
     """Whether the tables are the standard ones at that quality, see `Photo`."""
+    complete: bool | None = None
+    """Whether nothing of the picture is lost, see `Photo`."""
+    present: float | None = None
+    """Percent of its rows that are there, see `Photo`."""
     pixels: np.ndarray | None = None
     """(H, W, 3) uint8 in [0, 255], what the network sees."""
     stamp: str = UNKNOWN
@@ -48,17 +53,29 @@ def load_sample(source: Source, read: ReadOptions, preprocessing: Preprocessing,
         return Sample(source, source.error)
     before = stamp(source.path)
     try:
-        photo = read_rgb(source.path, read, preprocessing.short if fast else None)
+        data, source = read_source(source), source.bare()
+        photo = decode_rgb(data, read, preprocessing.short if fast else None)
         pixels = np.array(preprocessing(photo.image))  # a copy that may be written to, as torch wants
     except UnreadableImage as error:
         return Sample(source, str(error), stamp=before)
-    return Sample(source, "", photo.format, *photo.size, photo.quality, photo.quality_exact, pixels, before)
+    return Sample(
+        source,
+        "",
+        photo.format,
+        *photo.size,
+        photo.quality,
+        photo.quality_exact,
+        photo.complete,
+        photo.present,
+        pixels,
+        before,
+    )
 
 
 def decode_only(source: Source, read: ReadOptions) -> None:
     """Read one source and give nothing back, to see what that alone takes."""
     with suppress(UnreadableImage):
-        read_rgb(source.path, read)
+        decode_rgb(read_source(source), read)
 
 
 def read_some(sources: Sources, most: int, read: ReadOptions, preprocessing: Preprocessing) -> list[Sample]:
@@ -67,7 +84,7 @@ def read_some(sources: Sources, most: int, read: ReadOptions, preprocessing: Pre
     Raises:
         WrongUse: there is none.
     """
-    samples = (load_sample(source, read, preprocessing) for source in sources)
+    samples = (load_sample(source, read, preprocessing) for source in sources.reading())
     readable = list(islice((sample for sample in samples if not sample.error), most))
     if not readable:
         raise sources.unreadable()

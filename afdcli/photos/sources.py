@@ -7,34 +7,18 @@ import glob
 import os
 import re
 import sys
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from afdcli.errors import UnreadableImage, WrongUse
-from afdcli.formats.codecs import CODECS
-from afdcli.photos import remote
+from afdcli.photos import archives, kinds, remote
 from afdcli.photos.folders import Identity, Pattern, identity, is_system_folder
-
-_LOSSLESS = (".png", ".apng", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
-_SEVERAL = (".mpo", ".avifs")
-"""The endings of files with several lossy pictures: they are read, and never written."""
-IMAGE_ENDINGS = frozenset([*_LOSSLESS, *_SEVERAL, *(ending for codec in CODECS.values() for ending in codec.endings)])
-"""What counts as a photo inside a folder. A file named by the user always counts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One input."""
-
-    path: str
-    """For opening: a path, where bytes that are no UTF-8 are kept as surrogates (`os.fsdecode`); or a URI."""
-    name: str
-    """For showing: as given, or relative to the one folder given; with `/` between folders on every system."""
-    error: str = ""
-    """Why it cannot be read, where that showed while searching."""
+from afdcli.photos.kinds import has_image_ending
+from afdcli.photos.source import Source as Source  # for those who import it from here
 
 
 class Sources:
@@ -42,16 +26,20 @@ class Sources:
 
     Inputs come in the order given, folders are searched recursively and in order of name. Files are named as given, be
     it by themselves, in a list or by a pattern; those in a folder begin with the folder as given, and only those of a
-    folder that is the one argument are named relative to it. Names that begin with a dot are passed over, as
-    elsewhere, and systems' own folders (`SYSTEM_FOLDERS`).
+    folder that is the one argument are named relative to it. In a folder, a file counts by its ending, or, where that
+    is none of an image, by its first bytes. Names that begin with a dot are passed over, as elsewhere, and systems' own
+    folders (`SYSTEM_FOLDERS`). Archives and tables that are named themselves are gone through, see `archives`.
 
     A photo that is named twice, spelled in two ways, or reached through links to files or folders comes once, by the
     first of its names. Two hard links in ordinary folders are two photos: people make data sets of them.
     """
 
-    def __init__(self, inputs: Sequence[str], *, dataset: bool = False) -> None:
+    def __init__(
+        self, inputs: Sequence[str], *, dataset: bool = False, every_file: bool = False, beside: bool = False
+    ) -> None:
         """`inputs` are as for `ClassifyOptions`. Where they are one `dataset`, a photo that is all of it is named as in
-        its folder: without it.
+        its folder: without it. With `every_file`, files in folders that are no images count too. With `beside`, and
+        those of a dataset, photos in archives bring what lies beside them.
 
         Raises:
             WrongUse: an argument that does not exist, or a pattern that matches nothing.
@@ -64,7 +52,9 @@ class Sources:
         """Systems' own folders that were not searched, as of the last time through to the end."""
         self.repeated = 0
         """Links and names that led to what had come before, likewise."""
-        self._dataset = dataset
+        self.other_files: Mapping[str, int] = {}
+        """Files in folders that are no images, by their `kinds.ending`, likewise."""
+        self._dataset, self._every_file, self._beside = dataset, every_file, beside or dataset
         self._passed_by_patterns = 0
         for text in inputs:
             self.paths += self._expand(text)
@@ -76,25 +66,39 @@ class Sources:
         Raises:
             WrongUse: at the end, if nothing was there.
         """
+        return self._all(with_data=False)
+
+    def reading(self) -> Iterator[Source]:
+        """The same, to be read in this order: those in compressed archives and in tables bring their bytes."""
+        return self._all(with_data=True)
+
+    def _all(self, with_data: bool) -> Iterator[Source]:
         source = None
-        for source in self._search():
+        for source in self._search(with_data):
             yield source
         if source is None:
-            raise WrongUse(f"There is no image in {printable(self.inputs)}.")
+            others = f" Passed over: {kinds.in_words(self.other_files)}." if self.other_files else ""
+            raise WrongUse(f"There is no image in {printable(self.inputs)}.{others}")
 
-    def _search(self) -> Iterator[Source]:
-        search = _Search()
+    def _search(self, with_data: bool) -> Iterator[Source]:
+        search = _Search(self._every_file)
         for given in self.paths:
             path, name = local_path(given), given
             if self._alone and self._dataset:
                 name = os.path.basename(given.rstrip("/")) or given
-            if os.path.isdir(path) or (remote.is_uri(path) and not _is_image(path)):
+            if (container := archives.container_of(path)) is not None:
+                name = container if path == given and not (self._alone and self._dataset) else name
+                name = name.rpartition("::")[2]
+                yield from search.container(
+                    archives.Contents(path, name, with_data, self._beside, self._every_file), container
+                )
+            elif os.path.isdir(path) or (remote.is_uri(path) and not has_image_ending(path)):
                 prefix = "" if self._alone else given.rstrip("/") + "/"
                 yield from search.folder(_Folder(path, name, prefix))
             else:
                 yield from search.file(Source(path, name))
         self.passed_over = self._passed_by_patterns + search.passed_over
-        self.repeated = search.repeated
+        self.repeated, self.other_files = search.repeated, search.other_files
 
     def unreadable(self) -> WrongUse:
         """What to raise where not one of them can be read, or used."""
@@ -102,9 +106,10 @@ class Sources:
             f"Not one photo of {printable(self.inputs)} can be read. Look at the reasons with: afd classify"
         )
 
-    def left_out(self) -> dict[str, int]:
+    def left_out(self) -> dict[str, Any]:
         """What gave no row, for the record of a result."""
-        return {"passed_over": self.passed_over, "repeated": self.repeated}
+        others = dict(sorted(self.other_files.items()))
+        return {"passed_over": self.passed_over, "repeated": self.repeated, "other_files": others}
 
     def _expand(self, text: str) -> list[str]:
         """What one argument names.
@@ -117,6 +122,10 @@ class Sources:
             return _listed(_standard_input())
         if os.path.lexists(path):
             return [text]
+        if (chained := archives.chained(path)) is not None:
+            return [chained[0] + one for one in self._expand(chained[1])]
+        if len(shards := archives.unbraced(path)) > 1:
+            return self._shards(shards, text)
         if remote.is_uri(path):
             matches, passed_over = remote.expand(path)
         elif glob.has_magic(path):
@@ -130,6 +139,17 @@ class Sources:
         if not matches:
             raise WrongUse(f"No file matches '{printable(text)}'.")
         return matches
+
+    def _shards(self, shards: list[str], text: str) -> list[str]:
+        """What the names that braces stand for name; a file may be missing, unless all are."""
+        found = [one for shard in shards for one in (self._expand(shard) if _is_pattern(shard) else [shard])]
+        if not any(remote.is_uri(one) or os.path.lexists(one) for one in found):
+            raise WrongUse(f"There is no file that '{printable(text)}' names. Check the spelling.")
+        return found
+
+
+def _is_pattern(path: str) -> bool:
+    return glob.has_magic(path) and not remote.is_uri(path) and not os.path.lexists(path)
 
 
 def local_path(given: str) -> str:
@@ -210,9 +230,11 @@ class _Search:
     were reached otherwise, through links or named one by one, have to be remembered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, every_file: bool = False) -> None:
         self.passed_over = 0
         self.repeated = 0
+        self.other_files: Counter[str] = Counter()
+        self._every_file = every_file
         self._reached: dict[Identity, str | None] = {}
         """The folders searched, and the name in each that its search has come to; None: it is through."""
         self._taken: defaultdict[Identity, set[str]] = defaultdict(set)
@@ -234,12 +256,24 @@ class _Search:
         """`source`, a file named by itself or a link to one, unless the photo has come already."""
         folder, name = _location(source.path)
         reached = self._reached.get(folder, "")
-        has_come = (reached is None or name < reached) and _is_image(name) and not name.startswith(".")
-        if has_come or name in self._taken[folder]:
+        was_there = (reached is None or name < reached) and not name.startswith(".")
+        if name in self._taken[folder] or (was_there and self._counts(name, source.path)):
             self.repeated += 1
         else:
             self._taken[folder].add(name)
             yield source
+
+    def container(self, contents: archives.Contents, path: str) -> Iterator[Source]:
+        """The photos in the container at `path`, unless the same of it have come already."""
+        folder, name = _location(path)
+        name += f"\0{contents.given.removesuffix(path)}"
+        if name in self._taken[folder]:
+            self.repeated += 1
+            return
+        self._taken[folder].add(name)
+        yield from contents
+        self.passed_over += len(contents.system_folders)
+        self.other_files += contents.other_files
 
     def _entries(self, folder: _Folder) -> Iterator[Source | _Folder]:
         """The photos and folders in `folder`, in order of name."""
@@ -249,7 +283,7 @@ class _Search:
             return
         self._reached[here] = ""
         try:
-            found = remote.entries(folder.path) if remote.is_uri(folder.path) else _listing(folder.path)
+            found, heads = _remote_listing(folder.path) if remote.is_uri(folder.path) else (_listing(folder.path), {})
         except (UnreadableImage, OSError) as error:
             reason = f"folder cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
             yield Source(folder.path, folder.name, reason)
@@ -260,14 +294,16 @@ class _Search:
                 self._reached[here] = name  # Only then can a link lead back here.
             if is_folder and is_system_folder(name):
                 self.passed_over += 1
-            elif is_folder and not name.startswith("."):
-                if _is_image(name):
+            elif name.startswith("."):
+                self.other_files[kinds.HIDDEN] += 1
+            elif is_folder:
+                if has_image_ending(name):
                     yield Source(path, source.name, "a folder, not a file")
                 yield _Folder(path, source.name, source.name + "/")
             elif here == (0, path):  # A URI that is no folder is listed in itself.
                 yield Source(folder.path, folder.name)
-            elif not _is_image(name) or name.startswith("."):
-                continue
+            elif not self._counts(name, path, heads.get(path)):
+                self.other_files[kinds.ending(name)] += 1
             elif is_link:
                 yield from self.file(source)
             elif name in self._taken.get(here, ()):
@@ -276,26 +312,34 @@ class _Search:
                 yield source
         self._reached[here] = None
 
+    def _counts(self, name: str, path: str, head: bytes | None = None) -> bool:
+        """Whether the file at `path`, called `name`, is taken for a photo, by its `head` if it is an odd one."""
+        if has_image_ending(name) or self._every_file:
+            return True
+        return kinds.may_be_image(name) and kinds.begins_as_image(_head(path) if head is None else head)
+
+
+def _head(path: str) -> bytes:
+    return remote.heads([path]).get(path, b"") if remote.is_uri(path) else kinds.head_of(path)
+
+
+def _remote_listing(folder: str) -> tuple[list[remote.Entry], dict[str, bytes]]:
+    """What is in the folder at a URI, in order of name; and, all asked for at once, how its odd files begin."""
+    found = list(remote.entries(folder))
+    odd = [path for name, path, is_folder, _ in found if not (is_folder or name[:1] == "." or has_image_ending(name))]
+    return found, dict.fromkeys(odd, b"") | remote.heads(odd)
+
 
 def _listing(folder: str) -> Iterator[remote.Entry]:
-    """What may count in `folder`, in order of name; once this returns, it has been read."""
+    """What is in `folder`, in order of name; once this returns, it has been read."""
     with os.scandir(folder) as listing:
-        # Names alone are kept, of what counts. Asking a plain file nothing saves a system call for each photo.
-        found = sorted(
-            (entry.name, entry.is_dir(follow_symlinks=False), entry.is_symlink())
-            for entry in listing
-            if (not entry.name.startswith(".") or is_system_folder(entry.name))
-            and (_is_image(entry.name) or not entry.is_file(follow_symlinks=False))
-        )
+        # Names alone are kept. Asking a plain file nothing saves a system call for each photo.
+        found = sorted((entry.name, entry.is_dir(follow_symlinks=False), entry.is_symlink()) for entry in listing)
     return (
         (name, path, is_folder or (is_link and os.path.isdir(path)), is_link)
         for name, is_folder, is_link in found
         for path in [os.path.join(folder, name)]
     )
-
-
-def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_ENDINGS
 
 
 def _identity(folder: str) -> Identity:

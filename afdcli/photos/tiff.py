@@ -8,6 +8,7 @@ Pillow's libtiff still decompresses. What cannot be told, or is not supported, i
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -158,15 +159,21 @@ def _pillow_reads(layout: Layout, tags: Tags) -> bool:
     return (order, kind, (sample,), fill, (bits,) * bands, layout.extra) in TiffImagePlugin.OPEN_INFO
 
 
+_one_at_a_time = threading.Lock()
+
+
 @contextmanager
 def _libtiff_for_all(wanted: bool) -> Iterator[None]:
     """Let libtiff read what is not compressed too, if that is `wanted`: it knows colour of half the resolution."""
-    before = TiffImagePlugin.READ_LIBTIFF
-    TiffImagePlugin.READ_LIBTIFF = before or wanted
-    try:
+    if not wanted:
         yield
-    finally:
-        TiffImagePlugin.READ_LIBTIFF = before
+        return
+    with _one_at_a_time:
+        before, TiffImagePlugin.READ_LIBTIFF = TiffImagePlugin.READ_LIBTIFF, True
+        try:
+            yield
+        finally:
+            TiffImagePlugin.READ_LIBTIFF = before
 
 
 def _check_supported(layout: Layout, tags: Tags) -> None:

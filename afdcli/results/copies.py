@@ -12,17 +12,19 @@ import errno
 import ntpath
 import os
 import re
+import shutil
 import sqlite3
 import stat
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from afdcli.errors import OutputRefused, UnreadableImage, WrongUse
 from afdcli.formats.rows import Row
 from afdcli.options import IMAGENET_C, Degradation, ReadOptions
+from afdcli.photos import archives
 from afdcli.photos.damage import Level, MadeCopy
 from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import read_rgb
@@ -48,6 +50,8 @@ COLUMNS = {
 degradation's kind, and `quality` the last pass's."""
 READ = ("path", "source", "status", "error", "source_sha256", "sha256", "passes")
 """Those that measuring copies takes."""
+COMPLETE = {"complete": bool}
+"""The column that follows them where photos are read that have lost a part: whether this one has not."""
 PARTIAL = ".partial"
 """Where files are written, inside a degradation's folder, before they get their place there."""
 SEVERITIES = {str(number): level.quality for number, level in enumerate(IMAGENET_C, start=1)}
@@ -221,6 +225,7 @@ def read_copies(
     if any((folder / severity).is_dir() for severity in SEVERITIES):
         return _read_imagenet_c(folder, sources, preprocessing)
     found: dict[str, tuple[Level, Mapping[str, Row]]] = {}
+    packed: dict[str, str] = {}
     for manifest in sorted(folder.glob("*.csv")):
         made = read_record(manifest)
         if made is None and record_path(manifest).exists():
@@ -233,6 +238,8 @@ def read_copies(
                 f"The photos in '{folder / manifest.stem}' were cropped to {size} pixels, and this backbone crops "
                 "otherwise. Make copies without --size."
             )
+        if "to" in made["settings"]:
+            packed |= _in_shards(folder / manifest.stem)
         order = "compress-first" if size is None else "crop-first"
         found[manifest.stem] = Level.of(Degradation.of_record(made["settings"]["degradation"]), order), rows
     if not found:
@@ -242,7 +249,7 @@ def read_copies(
     names = sorted(
         levels, key=lambda one: (kinds.index(levels[one].codec), -(levels[one].quality or 0), levels[one].passes)
     )
-    paths = [[_made_copy(folder, name, source, found[name][1]) for source in sources] for name in names]
+    paths = [[_made_copy(folder, name, source, found[name][1], packed) for source in sources] for name in names]
     return [levels[name] for name in names], list(zip(*paths, strict=True))
 
 
@@ -271,10 +278,23 @@ def _told_apart(levels: Mapping[str, Level]) -> dict[str, Level]:
     }
 
 
-def _made_copy(folder: Path, level: str, source: Source, rows: Mapping[str, Row]) -> MadeCopy:
+def _in_shards(folder: Path) -> dict[str, str]:
+    """The addresses of the copies in the shards in `folder`, by what the manifest calls each."""
+    return {
+        printable(f"{folder.name}/{shard.name}/{name}"): address
+        for shard in sorted(folder.iterdir())
+        for name, address in archives.addresses(shard).items()
+    }
+
+
+def _made_copy(
+    folder: Path, level: str, source: Source, rows: Mapping[str, Row], packed: Mapping[str, str]
+) -> MadeCopy:
     row = rows.get(printable(source.name))
     if row is None or row["status"] != "ok":
         return MadeCopy("", level, error="" if row is None else row["error"])
+    if (address := packed.get(row["path"])) is not None:
+        return MadeCopy(address, level, row["sha256"], row["source_sha256"])
     # The manifest has names in text that can be read; those of files can be of any bytes. What was added is known.
     path, given = row["path"], f"{level}/{_relative(source)}"
     if path.startswith(printable(given)):
@@ -314,3 +334,33 @@ def _size(path: str) -> tuple[int, int] | None:
         return read_rgb(path, ReadOptions()).image.size
     except UnreadableImage:
         return None
+
+
+def make_folder(destination: Path) -> None:
+    """Make the folder for all copies, unless it is there.
+
+    Raises:
+        OutputRefused: it cannot be made.
+    """
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputRefused(f"'{destination}' cannot be made: {error.strerror}. Choose another place.") from None
+
+
+@contextmanager
+def partial_folder(folder: Path) -> Iterator[Path]:
+    """Make `folder` for copies that are not whole yet, empty; it goes in the end.
+
+    Raises:
+        OutputRefused: it cannot be made.
+    """
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise OutputRefused(f"'{folder}' cannot be made: {error.strerror}. Mend that and run again.") from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import LogLocator
 
 from afdcli import atomic
 from afdcli.formats.marks import PNG_KEY
@@ -22,6 +23,8 @@ from afdcli.results.naming import damage_title, told_apart, visible
 RIGHT_ANGLE = 90.0
 SMOOTHING = 50
 """A curve of many steps has about so many points, each the mean of the steps around it."""
+
+WEIGHTS = {"none": "without a module", "auto": "with the module"}
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,61 @@ def accuracy_curves(rows: Sequence[Row], picture: Path) -> None:
     if panels:
         figure.axes[0].set_ylabel("top-1, %; dotted: undamaged" if labelled else "agreement, %")
     _save(figure, picture, "afd evaluate", 150)
+
+
+@_names_as_they_are()
+def rate_curves(rows: Sequence[Row], picture: Path) -> None:
+    """Draw accuracy over the size of files: a colour for each codec, a kind of line for each of the weights."""
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes = figure.subplots()
+    lines = list(dict.fromkeys((row["backbone"], row["weights"]) for row in rows))
+    kinds = list(dict.fromkeys((row["codec"], row["passes"]) for row in rows if row["quality"] is not None))
+    measure = "agreement" if rows[0]["top1"] is None else "top1"
+    for number, (codec, passes) in enumerate(kinds):
+        for line, style in zip(lines, _styles(len(lines)), strict=True):
+            mine = [row for row in rows if (row["backbone"], row["weights"]) == line]
+            shown = [row for row in mine if (row["codec"], row["passes"]) == (codec, passes)]
+            shown.sort(key=lambda row: row["kilobytes"])
+            size, colour = [row["kilobytes"] for row in shown], f"C{number % 10}"
+            if measure == "top1":
+                low, high = ([row[end] for row in shown] for end in ("top1_low", "top1_high"))
+                axes.fill_between(size, low, high, color=colour, alpha=0.07, lw=0)
+            axes.plot(size, [row[measure] for row in shown], color=colour, ls=style, marker="o", ms=4)
+        axes.plot([], [], color=colour, lw=3, label=damage_title(codec) + f", {passes} passes" * (passes > 1))
+    endings, several = told_apart([weights for _, weights in lines]), len({backbone for backbone, _ in lines}) > 1
+    for (backbone, weights), style in zip(lines, _styles(len(lines)), strict=True):
+        words = WEIGHTS.get(weights, f"with {_shown(endings[weights])}")
+        if len(lines) > 1:
+            axes.plot([], [], color="0.3", ls=style, label=f"{backbone}, {words}" if several else words)
+    if measure == "top1":
+        axes.fill_between([], [], color="0.5", alpha=0.3, lw=0, label="95 % interval")
+    _undamaged(axes, rows[0], measure)
+    about = f"{rows[0]['images']:,} photos: the same accuracy from smaller files is further left"
+    axes.set_title(about, loc="left")
+    axes.set(
+        xlabel="size of a file, kilobytes (the mean over the photos)",
+        ylabel="photos in the right class, %" if measure == "top1" else "photos in the class of their original, %",
+        xscale="log",
+    )
+    axes.xaxis.set_major_locator(LogLocator(10, (1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
+    _plain(axes)
+    _save(figure, picture, "afd evaluate", 150)
+
+
+def _styles(count: int) -> list[str]:
+    """So many kinds of line: dashed for the first of several weights, which the others are compared with."""
+    return ["-"] if count == 1 else ["--", *(("-", "-.", ":")[number % 3] for number in range(count - 1))]
+
+
+def _undamaged(axes: Axes, row: Row, measure: str) -> None:
+    """A line at what is measured on the photos as they are, with a mark at their own size."""
+    size, height = row["kilobytes"], row[measure]
+    axes.axhline(height, color="0.5", lw=1, ls=(0, (1, 2)))
+    axes.plot(size, height, "*", color="0.3", ms=11)
+    said = f"the photos as they are: {height:.1f} %, {size:.0f} kB "
+    axes.annotate(said, (size, height), (0, 8), textcoords="offset points", ha="right", color="0.3")
 
 
 @_names_as_they_are()

@@ -12,10 +12,12 @@ import numpy as np
 from afdcli import atomic
 from afdcli.errors import OutputRefused, WrongUse
 from afdcli.formats.rows import FORMATS, Row
+from afdcli.machines.locks import Lock
 from afdcli.machines.processes import in_parts
 from afdcli.photos.damage import Level
 from afdcli.results.accuracy import COLUMNS, markdown
 from afdcli.results.journal import foreign
+from afdcli.results.naming import beside, rates_beside
 from afdcli.results.outcomes import ARRAYS, LEVEL, Outcomes, Run, key_of
 from afdcli.results.outcomes import COLUMNS as OUTCOMES
 from afdcli.results.record import digest, read_record
@@ -29,29 +31,42 @@ def write_measured(
     found: Sequence[Row],
     outcomes: Sequence[Outcomes],
     content: Mapping[str, Any],
-    beside: Sequence[Path],
     *,
+    compare: bool,
     overwrite: bool,
 ) -> None:
-    """Write `found`, the rows of all `outcomes`, to `output`; and the table and the picture, if they are `beside`.
+    """Write `found`, the rows of all `outcomes`, to `output`; and, to `compare` them, all that then lies beside.
 
     Raises:
         OutputRefused: one of them cannot be written, or must not be replaced.
     """
-    with ResultFile(output, COLUMNS, content, resume=None, overwrite=overwrite, also=beside) as file:
+    also = beside(output) if compare else []
+    with Lock(output), ResultFile(output, COLUMNS, content, resume=None, overwrite=overwrite, also=also) as file:
         file.write(found)
-        if beside:
-            from afdcli.results import figures  # takes as long to import as a small evaluation
+        if compare:
+            rates = _compare(found, outcomes, *also)
+    if compare:
+        from afdcli.results import rate
 
-            table, picture = beside
-            rows = iter(found)
-            tables = [
-                markdown([next(rows) for _ in range(one.run.each)], one.milliseconds, one.recovered())
-                for one in outcomes
-            ]
-            with atomic.file(table) as fresh:
-                fresh.write_text("\n".join(tables), encoding="utf-8")
-            figures.accuracy_curves(found, picture)
+        with ResultFile(rates_beside(output), rate.COLUMNS, content, resume=None, overwrite=overwrite) as file:
+            file.write(rates)
+
+
+def _compare(found: Sequence[Row], outcomes: Sequence[Outcomes], table: Path, curves: Path, sizes: Path) -> list[Row]:
+    """Write the table and both pictures of `found`, and return the rates that are in the table."""
+    from afdcli.results import figures, rate  # take as long to import as a small evaluation
+
+    rows, tables, rates = iter(found), list[str](), list[Row]()
+    for one in outcomes:
+        tables.append(markdown([next(rows) for _ in range(one.run.each)], one.milliseconds, one.recovered()))
+        own = rate.rate_rows(one)
+        tables.append(rate.markdown(own))
+        rates += own
+    with atomic.file(table) as fresh:
+        fresh.write_text("\n".join(filter(None, tables)), encoding="utf-8")
+    figures.accuracy_curves(found, curves)
+    figures.rate_curves(found, sizes)
+    return rates
 
 
 def read_outcomes(path: Path) -> Outcomes:

@@ -1,10 +1,10 @@
-"""Names that are not ours, of files, labels and modules, made fit for where they are shown."""
+"""Names that are not ours, of files, labels and modules, made fit for where they are shown; and of files beside one."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from afdcli.formats.codecs import CODECS
 from afdcli.photos.sources import printable
@@ -26,7 +26,7 @@ def in_markdown(name: str) -> str:
 def damage_title(kind: str) -> str:
     """What a table or a picture calls a kind of damage, see `Degradation.kind`: `AVIF speed=4` for `avif speed=4`."""
     codec, blank, rest = kind.partition(" ")
-    return f"{codec.upper() if codec in CODECS else codec}{blank}{rest}"
+    return f"{CODECS[codec].title if codec in CODECS else codec}{blank}{rest}"
 
 
 def told_apart(names: Sequence[str]) -> dict[str, str]:
@@ -46,3 +46,13 @@ def _ending(others: Sequence[str], name: str) -> str:
 def _last(name: str, count: int, suffix: bool) -> str:
     path = PurePath(name)
     return "/".join((*path.parts[:-1], path.name if suffix else path.stem)[-count:])
+
+
+def beside(output: Path) -> list[Path]:
+    """The table and the pictures that a comparison leaves beside the rows at `output`."""
+    return [*(output.with_suffix(ending) for ending in (".md", ".png")), output.with_name(f"{output.stem}-rate.png")]
+
+
+def rates_beside(output: Path) -> Path:
+    """The rows with the rates that a comparison leaves beside the rows at `output`; they have a record of their own."""
+    return output.with_name(f"{output.stem}-rate.csv")

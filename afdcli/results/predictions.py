@@ -13,6 +13,8 @@ FACTS = {"path": str, "status": str, "error": str, "format": str, "width": int, 
 """The columns that all results begin with."""
 QUALITY = {"quality": int, "quality_exact": bool}
 """The columns that follow them."""
+COMPLETE = {"complete": bool, "present": float}
+"""The columns that tell what of a photo could be read, where photos are read that have lost a part."""
 RANKED = {"label": str, "index": int, "prob": float}
 """The columns of each class: `label_1`, `index_1`, `prob_1` are those of the most probable one."""
 
@@ -40,6 +42,8 @@ class Prediction:
             "height": sample.height,
             "quality": sample.quality,
             "quality_exact": sample.quality_exact,
+            "complete": None if sample.error else sample.complete,
+            "present": None if sample.error else sample.present,
             "quality_source": None if sample.error else "estimated" if sample.quality is None else "tables",
             "drift": self.drift,
         }
@@ -48,13 +52,15 @@ class Prediction:
         return {name: values.get(name) for name in columns}
 
 
-def columns(topk: int, *, uses_quality: bool, estimates_drift: bool) -> dict[str, type]:
+def columns(topk: int, *, uses_quality: bool, estimates_drift: bool, reads_truncated: bool = False) -> dict[str, type]:
     """The columns of the result, in order, with their types: `topk` classes, and what only some classifiers give.
 
     A classifier that `uses_quality` is told it by the file's tables or estimates it itself, and `quality_source` says
-    which; one that `estimates_drift` gives `drift`.
+    which; one that `estimates_drift` gives `drift`. A run that `reads_truncated` photos tells which those are.
     """
     found = FACTS | QUALITY
+    if reads_truncated:
+        found |= COMPLETE
     if uses_quality:
         found["quality_source"] = str
     if estimates_drift:

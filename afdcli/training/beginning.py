@@ -43,4 +43,4 @@ def _new(options: TrainOptions, backbone: Backbone) -> Checkpoint:
         tap = default(backbone.model, backbone.survey, backbone.name)
     found = backbone.tap(tap)
     module = method.build(options, found.place.channels, found.widths)
-    return Checkpoint(module, tap, backbone.name, backbone.fingerprint)
+    return Checkpoint(module, tap, backbone.name, backbone.fingerprint, input=backbone.input)

@@ -127,7 +127,8 @@ class Learner:
         module, model = self.average.module, self.average.backbone.model
         assert module is not None
         changed = dict(model.named_parameters()) if module.trains_backbone else {}
-        return Checkpoint(module, self._tap, self._backbone.name, self._backbone.fingerprint, changed)
+        where = self._tap, self._backbone.name, self._backbone.fingerprint
+        return Checkpoint(module, *where, changed, self._backbone.input)
 
     def state(self) -> dict[str, Tensor]:
         """All tensors that `step` changes, by names that `load` knows."""

@@ -6,22 +6,19 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, uint8
+from torch import Tensor
 
 from afdcli.errors import BadCheckpoint, TrainingStopped
 from afdcli.formats.marks import PROGRAM_KEY
 from afdcli.methods.finite import check_finite
-from afdcli.models.checkpoint import load_checkpoint, save_checkpoint, write_tensors
+from afdcli.models.checkpoint import load_checkpoint, save_checkpoint
+from afdcli.models.tensor_files import is_as_written, read_safetensors, write_tensors
 from afdcli.training.learner import Learner
 
 PROGRAM = "afd train"
-CHECKSUM = "sha256"
-"""The key of the metadata by which it is seen that a state is as it was written."""
 BEFORE: dict[str, Any] = {
     "narrow": False,
     "shares": [],
@@ -31,7 +28,9 @@ BEFORE: dict[str, Any] = {
     "pixel_weight": 1.0,
     "quality_weight": 1.0,
 }
-"""What runs did that were begun before there were these options. A new one that decides what comes out belongs here."""
+MODEL_BEFORE: dict[str, Any] = {"ema": "auto", "label_names": None}
+"""What runs did that were begun before there were these options, and of those of the classifier. A new one that decides
+what comes out belongs here."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +62,7 @@ def save_state(state: State, path: Path) -> None:
         "best": repr(state.best),
         "log": state.log,
     }
-    write_tensors(path, state.tensors, {**metadata, CHECKSUM: _checksum(state.tensors, metadata)})
-
-
-def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """The SHA-256 of all that a state is."""
-    found = sha256(json.dumps(sorted(metadata.items())).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        found.update(tensor.reshape(-1).view(uint8).numpy().tobytes())
-    return found.hexdigest()
+    write_tensors(path, state.tensors, metadata)
 
 
 def load_state(path: Path, settings: Mapping[str, Any]) -> State:
@@ -85,19 +74,20 @@ def load_state(path: Path, settings: Mapping[str, Any]) -> State:
         BadCheckpoint: there is none, its tensors have NaN or infinity, or it was begun with other options.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        expected = metadata.pop(CHECKSUM, None)  # none in those of before there were checksums
+        metadata, tensors = read_safetensors(path)
         done, best = int(metadata["done"]), float(metadata["best"])
-        before = BEFORE | json.loads(metadata["settings"])
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
+        then = json.loads(metadata["settings"])
+        before = BEFORE | then
+        if "model" in then:
+            before["model"] = MODEL_BEFORE | then["model"]
+        rate = float(before["learning_rate"])
+    except (BadCheckpoint, KeyError, TypeError, ValueError, RecursionError):
         raise BadCheckpoint(f"There is no '{path}' that could be gone on with. Start without --resume.") from None
     check_finite(tensors, path)
-    if expected not in (None, _checksum(tensors, metadata)):
+    if not is_as_written(tensors, metadata):
         raise BadCheckpoint(f"'{path}' was changed or is damaged. Put back a copy, or start without --resume.")
     now = json.loads(json.dumps(settings, default=str))
-    if now["learning_rate"] < before.get("learning_rate", 0):
+    if now["learning_rate"] < rate:
         before["learning_rate"] = now["learning_rate"]
     if now != before:
         raise BadCheckpoint(

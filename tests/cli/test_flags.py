@@ -167,8 +167,9 @@ def test_every_loss_has_a_weight(weight, capsys):
 def test_every_field_has_a_flag_or_short_cuts():
     for kind in (ClassifyOptions, EvaluateOptions, TrainOptions, FuseOptions, BenchOptions, ExportOptions):
         page = docs.page().split(f"## afd {kind.__name__.removesuffix('Options').lower()}\n")[1].split("\n## ")[0]
+        used = {field.names[0] for field in fields_of(kind) if not field.unused}
         for field in fields_of(kind):
-            if field.name != "levels":
+            if field.name != "levels" and not (field.unused and field.names[0] in used):
                 assert (f"| `{field.names[0]}" in page) is not field.unused, field.name
 
 

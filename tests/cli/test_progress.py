@@ -78,6 +78,41 @@ def test_photos_of_an_earlier_run_do_not_count_for_the_rate(capsys, monkeypatch)
     assert capsys.readouterr().err.splitlines() == ["1 of 3 photos, 0.0 a second", "2 of 3 photos, 0.0 a second"]
 
 
+def test_rate_and_time_left_settle(monkeypatch):
+    """Processes start for 10 s, then come 16 photos at once, every 2 s."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.Tracker(1600, "photos", True) as tracker:
+        now[0], rates = 10.0, []
+        for _ in range(50):
+            for _ in range(16):
+                tracker.advance("a.jpg", None)
+                now[0] += 0.001
+            rates.append(tracker._rate())
+            now[0] += 2 - 0.016
+    assert rates[1:] == pytest.approx([8.0] * 49, rel=0.02)
+
+
+def test_a_time_left_is_no_more_exact_than_it_can_be():
+    assert [progress.in_words(seconds) for seconds in (0, 59.4, 60, 3540, 12_300)] == [
+        *("0 s", "59 s", "1 min", "59 min"),
+        "3 h 20 min",
+    ]
+
+
+def test_what_takes_long_is_named(capsys):
+    from afdcli.photos.damage import Case
+    from afdcli.photos.source import Source
+
+    with progress.Tracker(3, "photos", False):
+        for item in (Source("/x/a.jpg", "a\n.jpg"), Case(Source("/x/b.jpg", "b.jpg")), (3, "/x/c.jpg")):
+            progress.watching.tell(item)
+    assert progress.watching.tell is None
+    assert capsys.readouterr().err.splitlines() == [
+        f"Still at {n}, after 5 s." for n in (r"a\n.jpg", "b.jpg", "/x/c.jpg")
+    ]
+
+
 def test_ctrl_c_ends_the_tracker_without_an_exception(capsys):
     with progress.Tracker(3, "photos", True) as tracker:
         tracker.advance("a.jpg", None)

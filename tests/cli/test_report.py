@@ -1,5 +1,6 @@
 """Summaries, tables and refusals, in a terminal and in a pipe."""
 
+import time
 from types import SimpleNamespace
 
 from afdcli.cli import report
@@ -68,11 +69,24 @@ def test_a_summary_of_many_photos_shows_none_of_them(capsys):
 
 
 def test_what_gave_no_row_is_said(capsys):
-    report.show_passed_over(SimpleNamespace(passed_over=0, repeated=0))
+    report.show_passed_over(SimpleNamespace(passed_over=0, repeated=0, other_files={}))
     assert capsys.readouterr().out == ""
-    report.show_passed_over(SimpleNamespace(passed_over=1234, repeated=1))
+    report.show_passed_over(SimpleNamespace(passed_over=1234, repeated=1, other_files={".tga": 2, "": 1649}))
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         "1,234 folders of the system's own, such as @eaDir, were passed over.",
         "1 link or name led to what had come before, and gave no second row.",
+        "Passed over, as no images: 1,649 without an ending, 2 .tga.",
     ]
+
+
+def test_a_pipe_is_told_what_is_being_waited_for(capsys, monkeypatch):
+    monkeypatch.setattr(report, "AT_ONCE", 0.0)
+    for compiled, expected in ((True, report.LOADING), (False, report.COMPILING)):
+        monkeypatch.setattr("afdcli.engines.loading.is_compiled", lambda *_, answer=compiled: answer)
+        with report.loading(ClassifyOptions(("photos",)), False):
+            time.sleep(0.2)
+        assert capsys.readouterr() == ("", expected + "\n")
+        with report.loading(ClassifyOptions(("photos",)), True):
+            time.sleep(0.1)
+        assert capsys.readouterr() == ("", "")

@@ -24,7 +24,7 @@ from afdcli.results.predictions import columns
 
 torch.set_num_threads(1)  # Threads that wait for a busy processor make small networks many times slower.
 BAD = {
-    "b-truncated.jpg": "damaged image",
+    "b-truncated.jpg": "truncated",
     "d-empty.png": "empty",
     "f-text.jpg": "not an image",
     "g-folder.jpg": "a folder",
@@ -98,6 +98,20 @@ def assert_same_prediction(row, other, topk=5):
         assert row[f"index_{rank}"] == other[f"index_{rank}"]
         assert row[f"label_{rank}"] == other[f"label_{rank}"]
         assert row[f"prob_{rank}"] == pytest.approx(other[f"prob_{rank}"], abs=2e-5)
+
+
+def test_a_photo_that_lost_its_end_has_a_row_that_says_so_if_it_is_asked_for(tmp_path, mixed, loaded_once):
+    read = ReadOptions(truncated="read")
+    run = Classification(options(mixed, tmp_path / "rows.jsonl", read=read))
+    rows = {row["path"]: row for row in run.rows()}
+    cut, whole = rows["b-truncated.jpg"], rows["a.jpg"]
+    assert (cut["status"], cut["complete"]) == ("ok", False) and 0 < cut["present"] < 100
+    assert (whole["status"], whole["complete"], whole["present"]) == ("ok", True, 100)
+    assert rows["d-empty.png"]["complete"] is None
+    assert json.loads((tmp_path / "rows.jsonl.json").read_text("utf-8"))["settings"]["truncated"] == "read"
+    run = Classification(options(mixed, tmp_path / "plain.jsonl"))
+    assert not {"complete", "present"} & set(next(run.rows()))
+    assert "truncated" not in json.loads((tmp_path / "plain.jsonl.json").read_text("utf-8"))["settings"]
 
 
 def test_each_input_has_one_row_in_order_of_name(tiny, mixed):

@@ -391,6 +391,15 @@ def test_bad_files_get_error_rows_and_exit_code_1(source, tmp_path, monkeypatch,
     assert results(tmp_path / "out") == first
 
 
+def test_a_photo_that_lost_its_end_is_copied_and_its_row_says_so_if_it_is_asked_for(source, tmp_path):
+    (source / "b-truncated.jpg").write_bytes((source / "a.jpg").read_bytes()[:-300])
+    for _ in range(2):
+        degrade(source, tmp_path / "out", read=ReadOptions(truncated="read"))
+        rows = {row["source"]: row for row in manifest(tmp_path / "out")}
+        assert (rows["b-truncated.jpg"]["status"], rows["b-truncated.jpg"]["complete"]) == ("ok", "false")
+        assert (rows["a.jpg"]["status"], rows["a.jpg"]["complete"]) == ("ok", "true")
+
+
 def test_a_source_that_became_unreadable_gets_an_error_row(source, tmp_path):
     degrade(source, tmp_path / "out")
     (source / "a.jpg").write_bytes(b"no photo any more")
@@ -554,7 +563,7 @@ def test_no_two_photos_get_the_same_copy(tmp_path, monkeypatch, first, second):
     here = tmp_path / "one" / "two"
     here.mkdir(parents=True)
     monkeypatch.chdir(here)
-    monkeypatch.setattr("afdcli.photos.sources.Sources.__iter__", lambda _: iter(found))
+    monkeypatch.setattr("afdcli.photos.sources.Sources._search", lambda *_: iter(found))
     found = []
     for number, name in enumerate((first, second)):
         path = tmp_path / f"{number}.png"

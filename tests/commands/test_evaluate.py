@@ -211,13 +211,13 @@ def test_each_photo_is_read_once_and_compressed_once_a_level_whatever_is_compare
 
         return call
 
-    for name in ("encode", "read_file", "decode_rgb"):
+    for name in ("encode", "read_source", "decode_rgb"):
         monkeypatch.setattr(damage, name, counted(getattr(damage, name)))
     files = [tmp_path / f"{number}" for number in range(methods)]
     for file in files:
         file.touch()
     evaluate(plain, 10, 25, weights=tuple(map(str, files)), order=order)
-    assert calls == {"read_file": PHOTOS, "encode": 2 * PHOTOS, "decode_rgb": 3 * PHOTOS}
+    assert calls == {"read_source": PHOTOS, "encode": 2 * PHOTOS, "decode_rgb": 3 * PHOTOS}
 
 
 def test_the_same_module_named_twice_is_refused(plain, tmp_path):

@@ -70,7 +70,7 @@ def test_without_a_module_it_is_timms_own_network(options, tmp_path, photos):
     pixels = np.round(255 * pixels).astype(np.uint8).transpose(1, 2, 0)[None]
     assert pixels.shape == (1, size, size, 3)
     np.testing.assert_allclose(
-        exports.EXPORTS["onnx"].load(options.output, "float32")([pixels])[0], expected, atol=1e-5
+        exports.EXPORTS["onnx"].load(options.output, "float32", None)([pixels])[0], expected, atol=1e-5
     )
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from safetensors.torch import save_file
 from afdcli.engines import cache as compiled
 from afdcli.engines import loading
 from afdcli.engines.loading import load_engine
-from afdcli.errors import BadCheckpoint
+from afdcli.errors import BadCheckpoint, Fallback, WrongUse
+from afdcli.formats.exports import EXPORTS
 from afdcli.models import classifier
 from afdcli.models.classifier import load_classifier
 
@@ -126,7 +128,65 @@ def test_what_has_not_been_used_for_longest_goes_first(options, cache, tmp_path,
 def test_without_a_cache_that_can_be_written_it_works_as_well(options, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr(compiled, "place", lambda: tmp_path / "file" / "cache")
-    load_engine(options).predict_topk(PIXELS, 3)
+    with pytest.warns(Fallback, match="cannot be written to"):
+        load_engine(options).predict_topk(PIXELS, 3)
+
+
+FULL = (OSError(28, "No space left on device"), RuntimeError("basic_ios::clear: iostream error"))
+
+
+@pytest.mark.parametrize("error", FULL)
+def test_a_full_cache_is_told_and_what_was_begun_goes(options, cache, monkeypatch, error):
+    save, tried = compiled.format_of("openvino").save, []
+
+    def save_elsewhere(graph, path):
+        tried.append(path.parent)
+        if path.is_relative_to(cache):
+            path.write_bytes(b"begun")
+            raise error
+        save(graph, path)
+
+    monkeypatch.setitem(EXPORTS, "openvino", replace(EXPORTS["openvino"], save=save_elsewhere))
+    with pytest.warns(Fallback, match="not kept"):
+        assert load_engine(options).engine == "openvino"
+    assert len(tried) == 2 and not list(cache.iterdir())
+
+
+@pytest.mark.parametrize("error", FULL)
+def test_without_room_anywhere_torch_runs_it_unless_another_was_asked_for(options, cache, monkeypatch, error):
+    def refuse(*_):
+        raise error
+
+    for engine in EXPORTS:
+        monkeypatch.setitem(EXPORTS, engine, replace(EXPORTS[engine], save=refuse))
+    with pytest.warns(Fallback), pytest.raises(WrongUse, match="--engine torch"):
+        load_engine(options)
+    with pytest.warns(Fallback, match="torch runs it"):
+        assert load_engine(replace(options, engine="auto")).engine == "torch"
+    monkeypatch.setattr(compiled, "place", lambda: None)
+    with pytest.warns(Fallback, match="torch runs it"):
+        assert load_engine(replace(options, engine="auto")).engine == "torch"
+
+
+def test_where_there_is_no_folder_at_all_there_is_no_place(monkeypatch):
+    def refuse(*_, **__):
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.undo()
+    compiled._passing_folder.cache_clear()
+    monkeypatch.setattr(compiled.platformdirs, "user_cache_path", lambda _: Path("~/.cache"))
+    monkeypatch.setattr(compiled.tempfile, "mkdtemp", refuse)
+    assert compiled.place() is None
+
+
+def test_what_is_compiled_keeps_to_the_quota_of_a_container(options, monkeypatch):
+    asked, load = [], EXPORTS["openvino"].load
+    loads = lambda path, precision, threads: asked.append(threads) or load(path, precision, threads)  # noqa: E731
+    monkeypatch.setitem(EXPORTS, "openvino", replace(EXPORTS["openvino"], load=loads))
+    for threads in (None, 1):
+        monkeypatch.setattr(compiled, "processors_allowed", lambda threads=threads: threads)
+        load_engine(options)
+    assert asked == [None, 1]
 
 
 @pytest.mark.parametrize("found", [RuntimeError("no home"), Path("~/.cache/afd-dedrift")])

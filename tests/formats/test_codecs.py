@@ -29,7 +29,7 @@ from afdcli.options import (
 )
 from afdcli.photos import reading
 from afdcli.photos.damage import encode
-from afdcli.photos.sources import IMAGE_ENDINGS
+from afdcli.photos.kinds import IMAGE_ENDINGS
 
 torch.set_num_threads(1)
 

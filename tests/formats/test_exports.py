@@ -32,13 +32,14 @@ def graph_of(network):
 
 
 @pytest.mark.parametrize("name", exports.EXPORTS)
-def test_a_file_gives_what_the_network_gives_for_any_number_of_images(name, tmp_path):
+@pytest.mark.parametrize("threads", [None, 1])
+def test_a_file_gives_what_the_network_gives_for_any_number_of_images(name, threads, tmp_path):
     format_ = exports.EXPORTS[name]
     assert format_.is_installed() and format_.computes("float32")
     path = tmp_path / f"halved{format_.ending}"
     format_.save(graph_of(Halved()), path)
     assert path.exists()
-    run = format_.load(path, "float32")
+    run = format_.load(path, "float32", threads)
     for count in (5, 1, 3):
         means, half = run([PIXELS[:count]])
         np.testing.assert_allclose(means, PIXELS[:count].mean((1, 2)), rtol=1e-5)
@@ -72,7 +73,7 @@ def test_the_first_inferences_may_meet(tmp_path):
     code = (
         "import threading, time\nimport numpy as np\nfrom pathlib import Path\n"
         "from afdcli.formats.exports import EXPORTS\n"
-        f"run = EXPORTS['openvino'].load(Path({str(network)!r}), 'float32')\n"
+        f"run = EXPORTS['openvino'].load(Path({str(network)!r}), 'float32', None)\n"
         "threading.setprofile(lambda frame, event, argument: time.sleep(0) if event == 'c_call' else None)\n"
         "pixels = np.zeros((1, 32, 32, 3), np.uint8)\n"
         "threads = [threading.Thread(target=run, args=([pixels],)) for _ in range(3)]\n"

@@ -18,7 +18,7 @@ ROWS = st.fixed_dictionaries(
     {
         "path": TEXT,
         "count": st.none() | st.integers(-(2**62), 2**62),
-        "share": st.none() | st.floats(allow_nan=False),
+        "share": st.none() | st.floats(allow_nan=False, allow_infinity=False),
         "good": st.none() | st.booleans(),
     }
 )
@@ -31,6 +31,15 @@ def test_rows_come_back_as_they_were_and_what_is_torn_does_not_count(kind, given
     lines = kind(COLUMNS)
     data = b"".join(map(lines.encode, given)) + torn
     assert list(map(lines.decode, lines.split(io.BytesIO(data)))) == given
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_number_is_null_in_json(value):
+    def refuse(name):
+        pytest.fail(f"{name} is no JSON")
+
+    record = JsonLines(COLUMNS).encode({"path": "NaN", "count": 1, "share": value, "good": True})
+    assert json.loads(record, parse_constant=refuse) == {"path": "NaN", "count": 1, "share": None, "good": True}
 
 
 @pytest.mark.parametrize("ending", FORMATS)

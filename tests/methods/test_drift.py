@@ -17,7 +17,8 @@ from afdcli.methods.afd import AFDConfig, AFDModule
 from afdcli.methods.dct import SMALL, ZIGZAG, SmallShares
 from afdcli.methods.distances import angle_error, feature_angle
 from afdcli.methods.drift import AngleEstimator, corrected_share
-from afdcli.models.checkpoint import FORMAT, load_checkpoint, write_tensors
+from afdcli.models.checkpoint import FORMAT, load_checkpoint
+from afdcli.models.tensor_files import write_tensors
 
 
 def randomise(module: nn.Module, std: float = 1.0) -> None:

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from afdcli.errors import BackboneUnavailable, UnsupportedBackbone
-from afdcli.models import backbones
+from afdcli.models import from_timm
 from afdcli.models.backbones import load_backbone
 from afdcli.models.classifier import DedriftedClassifier
 
@@ -47,7 +47,7 @@ def test_preprocessing_that_is_not_known_is_refused(monkeypatch, checkpoint):
     def border(*_, **__):
         return {**config, "crop_mode": "border"}
 
-    config = backbones.resolve_data_config({}, model=timm.create_model(TINY))
-    monkeypatch.setattr(backbones, "resolve_data_config", border)
+    config = from_timm.resolve_data_config({}, model=timm.create_model(TINY))
+    monkeypatch.setattr(from_timm, "resolve_data_config", border)
     with pytest.raises(UnsupportedBackbone, match="border"):
         load_backbone(TINY, checkpoint)

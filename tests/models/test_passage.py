@@ -158,4 +158,4 @@ def test_every_kind_of_export_gives_the_same(kind, backbone, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
     with torch.no_grad():
         expected = classifier(classifier.to_tensor(pixels)).softmax(1).numpy()
-    np.testing.assert_allclose(EXPORTS[kind].load(path, "float32")([pixels])[0], expected, atol=1e-4)
+    np.testing.assert_allclose(EXPORTS[kind].load(path, "float32", None)([pixels])[0], expected, atol=1e-4)

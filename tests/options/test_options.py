@@ -1,12 +1,15 @@
 """Options are checked once, and every refusal names the flag."""
 
-from dataclasses import FrozenInstanceError
+from collections import Counter
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
 
 from afdcli.errors import WrongUse
+from afdcli.formats import codecs
 from afdcli.options import (
+    PRESETS,
     QUALITIES,
     ClassifyOptions,
     Compression,
@@ -16,6 +19,7 @@ from afdcli.options import (
     ModelOptions,
     ReadOptions,
     TrainOptions,
+    build,
     degradations,
 )
 
@@ -145,3 +149,22 @@ def test_earlier_passes_are_drawn_from_the_levels_of_the_same_codec():
     assert second == Degradation(((AVIF_10,), (AVIF_10,), (AVIF_10,)), True)
     assert third.last == JPEG_25
     assert third.passes == 3
+
+
+def test_the_rate_preset_has_every_codec_that_is_installed_and_fewer_where_asked(monkeypatch):
+    rate = build(EvaluateOptions, {"dataset": "photos", **PRESETS["rate"]})
+    assert {level.codec for level in rate.levels} == set(QUALITIES) and rate.order == "compress-first"
+    counts = Counter(level.codec for level in rate.levels)
+    assert 7 <= min(counts.values()) <= max(counts.values()) <= 9
+    narrowed = build(EvaluateOptions, {"dataset": "photos", **PRESETS["rate"], "codecs": "jpeg, avif"})
+    assert {level.codec for level in narrowed.levels} == {"jpeg", "avif"}
+    monkeypatch.setitem(codecs.CODECS, "heic", replace(codecs.CODECS["heic"], provider=lambda: None))
+    without = build(EvaluateOptions, {"dataset": "photos", **PRESETS["rate"]})
+    assert {level.codec for level in without.levels} == set(QUALITIES) - {"heic"}
+
+
+def test_codecs_that_leave_no_level_are_refused():
+    with pytest.raises(WrongUse, match="--codecs webp leaves nothing to measure"):
+        EvaluateOptions("photos", levels="jpeg:10", codecs="webp")
+    with pytest.raises(WrongUse, match=r"--codecs must be one of .* The nearest is 'webp'"):
+        EvaluateOptions("photos", levels="jpeg:10", codecs="wepb")

@@ -128,7 +128,7 @@ def test_whatever_a_codec_raises_is_a_reason_in_words(photo, error, monkeypatch)
     monkeypatch.setattr(Image.Image, "save", failing)
     with pytest.raises(UnreadableImage, match=r"cannot be saved as JPEG at 160 x 120 pixels: ."):
         encode(photo, JPEG_10)
-    monkeypatch.setattr(Image.Image, "convert", failing)
+    monkeypatch.setattr(damage.jpeg, "load", failing)
     with pytest.raises(UnreadableImage, match=r"cannot be read back after compressing it: ."):
         decode(data)
 

@@ -372,6 +372,12 @@ def test_only_jpegs_are_decoded_at_a_fraction(photo):
         assert read.size == (120, 160)
 
 
+def test_a_thumbnail_never_takes_the_place_of_its_photo(photo):
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    data = saved(photo, "HEIF", quality=90, thumbnails=[64])
+    assert apart(decode_rgb(data, ReadOptions(), 1).image, decoded(data).image) == 0
+
+
 def test_a_jpeg_that_ends_early_is_refused_at_a_fraction_too(photo):
     data = saved(photo, "JPEG")
     with pytest.raises(UnreadableImage):

@@ -224,6 +224,59 @@ def test_a_grey_photo_with_a_colour_profile_stays_grey(photo):
     assert apart(pixels(data, icc="apply"), grey.convert("RGB")) == 0
 
 
+def profile(name, gamma, grey=False):
+    """A profile (ICC.1:2001) with the primaries of sRGB, or for greys, whose curves are of this gamma."""
+
+    def fixed(*values):
+        return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
+
+    curve = b"curv" + struct.pack(">III", 0, 1, round(gamma * 256) << 16)
+    text = b"desc" + struct.pack(">II", 0, len(name) + 1) + name.encode() + bytes(1 + 78)
+    tags = {b"desc": text, b"wtpt": b"XYZ " + bytes(4) + fixed(0.9642, 1, 0.8249)}
+    if grey:
+        tags[b"kTRC"] = curve
+    else:
+        primaries = {b"r": (0.4361, 0.2225, 0.0139), b"g": (0.3851, 0.7169, 0.0971), b"b": (0.1431, 0.0606, 0.7141)}
+        for band, values in primaries.items():
+            tags[band + b"XYZ"], tags[band + b"TRC"] = b"XYZ " + bytes(4) + fixed(*values), curve
+    body, table = b"", struct.pack(">I", len(tags))
+    for tag, value in tags.items():
+        table += tag + struct.pack(">II", 132 + 12 * len(tags) + len(body), len(value))
+        body += value + bytes(-len(value) % 4)
+    head = struct.pack(">I4sI4s4s4s", 132 + 12 * len(tags) + len(body), b"none", 0x2100000, b"mntr",
+                       b"GRAY" if grey else b"RGB ", b"XYZ ")  # fmt: skip
+    head = (head + bytes(12) + b"acsp" + bytes(28) + fixed(0.9642, 1, 0.8249)).ljust(128, b"\0")
+    return head + table + body
+
+
+@pytest.mark.parametrize("name", ["GIMP built-in Linear sRGB", "sRGB-elle-V2-g10.icc", "Linear X"])
+@pytest.mark.parametrize(("gamma", "expected"), [(1.0, 188), (1.8, 146)])
+def test_a_profile_is_judged_by_its_curves_not_its_name(name, gamma, expected):
+    data = saved(Image.new("RGB", (8, 8), (128, 128, 128)), "PNG", icc_profile=profile(name, gamma))
+    assert apart(colour(data, icc="apply"), (expected,) * 3) <= 1
+
+
+def test_a_profile_that_is_called_srgb_and_nearly_is_changes_nothing(photo):
+    by_name = SRGB.replace("sRGB".encode("utf-16-be"), "Mine".encode("utf-16-be"))
+    assert apart(pixels(saved(photo, "PNG", icc_profile=by_name), icc="apply"), photo) <= 1
+    assert apart(pixels(saved(photo, "PNG", icc_profile=SRGB), icc="apply"), photo) == 0
+
+
+@pytest.mark.parametrize(
+    ("image", "options"),
+    [
+        (Image.new("L", (8, 8), 128), {}),
+        (Image.new("LA", (8, 8), (128, 255)), {}),
+        (Image.new("L", (8, 8), 128), {"transparency": 7}),
+        (Image.new("I;16", (8, 8), 128 * 257), {}),
+    ],
+)
+@pytest.mark.parametrize("name", ["linear greys", "grey, sRGB"])
+def test_a_profile_for_greys_is_applied_whatever_their_alpha(image, options, name):
+    data = saved(image, "PNG", icc_profile=profile(name, 1.0, grey=True), **options)
+    assert apart(colour(data, icc="apply"), (188, 188, 188)) <= 1
+
+
 def test_a_profile_of_the_wrong_type_is_ignored(photo):
     tags = ImageFileDirectory_v2()
     tags.tagtype[34675] = 2

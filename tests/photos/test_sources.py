@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afdcli.errors import WrongUse
+from afdcli.photos import kinds
 from afdcli.photos import sources as module
-from afdcli.photos.sources import IMAGE_ENDINGS, Sources, local_path, printable
+from afdcli.photos.kinds import IMAGE_ENDINGS
+from afdcli.photos.sources import Sources, local_path, printable
 
 
 @pytest.fixture
@@ -89,6 +91,73 @@ def test_a_hidden_folder_that_is_named_is_searched(here):
 def test_other_files_are_passed_over(here):
     touch("a.txt", "jpg", "b.jpg.bak", "c.jpg~", "d", "photo.jpg")
     assert names(".") == ["photo.jpg"]
+
+
+@pytest.fixture
+def odd(here, photo):
+    """A folder of odd files: photos by other names, and what is none by any."""
+    photo.save("photo.jpg")
+    jpeg = Path("photo.jpg").read_bytes()
+    for name in ("photo.jpg_large", "photo.jpg.1", "image.jpg@w=640", "IMG_0001", "photo.jpg~", "notes.txt"):
+        Path(name).write_bytes(jpeg)
+    for kind in ("png", "gif", "bmp", "tiff", "webp", "avif", "ppm", "jp2"):
+        photo.save(f"photo.{kind}")
+        Path(f"photo.{kind}").rename(f"{kind}.download")
+    photo.save("old.tga")
+    photo.save("shot.tiff")
+    Path("shot.tiff").rename("shot.NEF")  # as a camera's raw file begins
+    for name, content in {
+        "a.txt": b"BMore text",
+        "LICENSE": b"P1",
+        "empty": b"",
+        "v.mp4": b"\0\0\0 ftypisom" + bytes(99),
+    }.items():
+        Path(name).write_bytes(content)
+    Path("broken").symlink_to("nothing")
+    Path("photo link").symlink_to("IMG_0001")
+    touch(".DS_Store", "sub/.hidden/b.jpg")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo("pipe.fifo")
+    return here
+
+
+def test_odd_files_are_accounted_for_to_the_last(odd):
+    sources = Sources(["."])
+    found = [source.name for source in sources]
+    by_content = ["IMG_0001", "image.jpg@w=640", "notes.txt", "photo.jpg.1", "photo.jpg_large", "photo.jpg~"]
+    downloads = sorted(path.name for path in odd.glob("*.download"))
+    assert found == sorted(["photo.jpg", *by_content, *downloads])
+    assert sources.repeated == 1  # the link
+    expected = {".tga": 1, ".nef": 1, ".txt": 1, "": 3, ".mp4": 1, "hidden": 2}
+    assert sources.other_files == expected | ({".fifo": 1} if hasattr(os, "mkfifo") else {})
+    everything = [path for path in odd.rglob("*") if path.is_file() or path.is_symlink() or path.is_fifo()]
+    assert len(everything) == len(found) + sources.repeated + sum(sources.other_files.values())
+
+
+def test_every_file_can_have_a_row(odd):
+    sources = Sources(["."], every_file=True)
+    found = [source.name for source in sources]
+    assert {"old.tga", "shot.NEF", "a.txt", "LICENSE", "empty", "v.mp4", "broken", "notes.txt"} < {*found}
+    assert found == sorted(found) and sources.other_files == {"hidden": 2}
+
+
+def test_odd_photos_reached_twice_come_once(odd):
+    assert sorted(names("IMG_0001", ".")) == sorted(["IMG_0001", *(f"./{n}" for n in names(".") if n != "IMG_0001")])
+    Path("other").mkdir()
+    Path("other/link").symlink_to("../IMG_0001")
+    assert [name for name in names(".", "other") if "IMG_0001" in name or "link" in name] == ["./IMG_0001"]
+
+
+def test_a_folder_without_photos_says_what_was_there(here):
+    touch("one.zip", "two.zip", "README")
+    with pytest.raises(WrongUse, match=r"no image in '.'. Passed over: 2 .zip, 1 without an ending"):
+        names(".")
+
+
+def test_a_photo_is_not_opened_to_be_found(here, monkeypatch):
+    touch(*(f"{number}.jpg" for number in range(50)))
+    monkeypatch.setattr(kinds, "head_of", None)
+    assert len(names(".")) == 50
 
 
 @pytest.mark.parametrize("ending", sorted(IMAGE_ENDINGS))
@@ -259,7 +328,7 @@ def test_inputs_without_a_photo_are_refused_by_name_each_time_they_are_gone_thro
     for _ in range(2):
         with pytest.raises(WrongUse) as refusal:
             list(sources)
-        assert str(refusal.value) == f"There is no image in {', '.join(map(repr, inputs))}."
+        assert str(refusal.value) == f"There is no image in {', '.join(map(repr, inputs))}. Passed over: 1 .txt."
 
 
 def test_an_empty_list_is_refused(here, monkeypatch):

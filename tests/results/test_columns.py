@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from afdcli.commands.train import LOG_COLUMNS
-from afdcli.results import accuracy, copies, outcomes, predictions
+from afdcli.results import accuracy, copies, outcomes, predictions, rate, smallest
 
 COLUMNS = {
-    "afd classify": predictions.columns(1, uses_quality=True, estimates_drift=True),
+    "afd classify": predictions.columns(1, uses_quality=True, estimates_drift=True, reads_truncated=True),
     "afd evaluate": accuracy.COLUMNS,
     "afd evaluate --per-photo": [name for name in outcomes.COLUMNS if not re.search("_[2-9]$", name)],
-    "afd degrade": copies.COLUMNS,
+    "afd evaluate --compare": rate.COLUMNS,
+    "afd evaluate --lose": smallest.COLUMNS,
+    "afd degrade": copies.COLUMNS | copies.COMPLETE,
     "afd train": LOG_COLUMNS,
 }
 PAGE = (Path(__file__).parents[2] / "docs" / "columns.md").read_text("utf-8")

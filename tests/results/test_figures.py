@@ -66,3 +66,27 @@ def test_no_name_breaks_a_picture_or_is_left_out_of_it(name, tmp_path, monkeypat
     explained = Explanation("photo", image, None, np.full((4, 4), 0.5), False, None, None, tops)
     figures.explanation(explained, tmp_path / "explained.png")
     assert (tmp_path / "curves.png").exists() and (tmp_path / "explained.png").exists()
+
+
+def test_curves_over_bytes_have_a_colour_a_codec_and_a_line_for_each_of_the_weights(tmp_path, monkeypatch):
+    drawn, legends = [], []
+    plot = Axes.plot
+    monkeypatch.setattr(Axes, "plot", lambda axes, *args, **how: drawn.append(how) or plot(axes, *args, **how))
+    monkeypatch.setattr(Axes, "legend", lambda axes, **_: legends.append(axes.get_legend_handles_labels()[1]))
+    row = {"backbone": "net", "images": 10, "passes": 1, "top1_low": 40.0, "top1_high": 95.0, "agreement": 50.0}
+    for top1 in (60.0, None):
+        rows = []
+        for weights in ("none", "auto"):
+            rows.append(
+                {**row, "weights": weights, "codec": "clean", "quality": None, "kilobytes": 100.0, "top1": top1}
+            )
+            for codec in ("jpeg", "avif"):
+                sizes = ((10, 5.0), (50, 20.0))
+                levels = [{"codec": codec, "quality": quality, "kilobytes": size} for quality, size in sizes]
+                rows += [{**row, **level, "weights": weights, "top1": top1} for level in levels]
+        figures.rate_curves(rows, tmp_path / "rate.png")
+    lines = [(how["color"], how["ls"]) for how in drawn if how.get("ms") == 4]
+    assert lines[:4] == [("C0", "--"), ("C0", "-"), ("C1", "--"), ("C1", "-")]
+    assert legends[0] == ["JPEG", "AVIF", "without a module", "with the module", "95 % interval"]
+    assert legends[1] == legends[0][:-1]
+    assert Image.open(tmp_path / "rate.png").size == (1350, 900)

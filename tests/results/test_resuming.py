@@ -233,16 +233,16 @@ def test_stamps_that_were_cut_count_as_far_as_they_go(folder, tmp_path, size):
 
 
 def test_a_photo_that_is_replaced_while_it_is_read_is_done_anew(folder, tmp_path, monkeypatch):
-    output, read = tmp_path / "rows.csv", samples.read_rgb
+    output, read = tmp_path / "rows.csv", samples.read_source
 
-    def read_too_early(path, *others):
-        photo = read(path, *others)
-        if path.endswith(NAMES[2]):
-            picture(60).save(path)
-        return photo
+    def read_too_early(source):
+        data = read(source)
+        if source.path.endswith(NAMES[2]):
+            picture(60).save(source.path)
+        return data
 
     with monkeypatch.context() as patch:
-        patch.setattr(samples, "read_rgb", read_too_early)
+        patch.setattr(samples, "read_source", read_too_early)
         list(run(folder, output).rows())
     assert again(folder, output, tmp_path).anew.replaced == 1
 

@@ -35,11 +35,12 @@ def test_a_lower_rate_is_all_that_may_change(tmp_path):
 
 
 def test_a_run_begun_before_there_was_an_option_goes_on_without_it(tmp_path):
-    before = {"learning_rate": 1e-3, "photos": ("a", "b")}
+    before = {"learning_rate": 1e-3, "photos": ("a", "b"), "model": {"backbone": "x"}}
     save_state(State(TENSORS, 7, 0.25, before), tmp_path / "a.safetensors")
-    assert load_state(tmp_path / "a.safetensors", NOW).done == 7
+    now = NOW | {"model": {"backbone": "x", "ema": "auto", "label_names": None}}
+    assert load_state(tmp_path / "a.safetensors", now).done == 7
     with pytest.raises(BadCheckpoint, match="other options"):
-        load_state(tmp_path / "a.safetensors", NOW | {"estimator": "angle"})
+        load_state(tmp_path / "a.safetensors", now | {"estimator": "angle"})
 
 
 @pytest.mark.parametrize("metadata", [None, {}, {"done": "x", "best": "1", "settings": "{}"}, {"settings": "{"}])
