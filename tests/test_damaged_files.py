@@ -32,7 +32,7 @@ from afdcli.options import (
 )
 from afdcli.photos.labels import Labels
 from afdcli.photos.preprocessing import Preprocessing
-from afdcli.results.record import digest
+from afdcli.results.record import digest, record
 from afdcli.training.state import BEFORE, State, load_state, save_state
 
 TOTAL, BATCH = 6, 2
@@ -351,20 +351,21 @@ def test_a_state_is_loaded_right_or_not_at_all(training, file, damage):
 def test_a_log_that_another_program_changed_is_refused_until_it_is_deleted(tmp_path):
     path, options = tmp_path / "m.csv", TrainOptions(("photos",), tmp_path / "m.safetensors")
     rows = [{**dict.fromkeys(LOG_COLUMNS), "step": step, "loss": 1.0} for step in (1, 2, 3)]
-    log = _open_log(path, options, {}, SimpleNamespace(done=0, log=""))
+    content = record("afd train", {})
+    log = _open_log(path, content, options, SimpleNamespace(done=0, log=""))
     with suppress(KeyboardInterrupt), log:
         log.write(rows[:2])
         kept = SimpleNamespace(done=2, log=digest(path))
         log.write(rows[2:])
         raise KeyboardInterrupt
     resumed = TrainOptions(("photos",), tmp_path / "m.safetensors", resume=True)
-    log = _open_log(path, resumed, {}, kept)
+    log = _open_log(path, content, resumed, kept)
     assert log.rows == 2
     log.leave()
     path.write_text(path.read_text().replace("1.0", "2.0", 1))
     with pytest.raises(OutputRefused, match="was changed by another program"):
-        _open_log(path, resumed, {}, kept)
+        _open_log(path, content, resumed, kept)
     path.unlink()
-    log = _open_log(path, resumed, {}, kept)
+    log = _open_log(path, content, resumed, kept)
     assert log.rows == 0
     log.leave()
