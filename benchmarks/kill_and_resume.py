@@ -1,8 +1,10 @@
-"""Kill `afd classify` and `afd degrade` with SIGKILL at random moments, resume, and compare with an uninterrupted run.
+"""Kill `afd classify`, `evaluate`, `degrade` and `train` with SIGKILL at random moments, resume, and compare with an
+uninterrupted run.
 
-    python benchmarks/kill_and_resume.py FOLDER [--kills 20] [--files 400]
+    python benchmarks/kill_and_resume.py FOLDER [--kills 100] [--files 400] [--commands classify,train]
 
-Works on copies of photos in FOLDER. Fails at the first difference.
+Works on copies of photos in FOLDER. Each kill is of a run begun anew, at any moment of the time that it takes, start
+and end among them. Fails at the first difference.
 """
 
 import argparse
@@ -16,64 +18,91 @@ import tempfile
 import time
 from pathlib import Path
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("folder", type=Path)
-parser.add_argument("--kills", type=int, default=20)
-parser.add_argument("--files", type=int, default=400)
-arguments = parser.parse_args()
+RECORDS = ".json"
+"""How the files end that may differ: they hold the command as it was typed."""
+TIMES = (".md", ".png")
+"""Of `afd evaluate --compare`: they tell how many milliseconds an image took."""
 afd = (sys.executable, "-m", "afdcli")
 
 
-def contents(*paths: Path) -> dict[str, str]:
-    """The SHA-256 of every file; records are left out, for they hold the command as it was typed."""
-    files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+def commands(photos: Path) -> dict[str, list[str]]:
+    """The commands, but for where they write."""
+    few = str(photos / "0")
     return {
-        str(file.relative_to(paths[0].parent)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in files
-        if file.is_file() and file.suffix != ".json"
+        "classify": ["classify", str(photos), "--resume", "--output", "predictions.csv"],
+        "evaluate": ["evaluate", few, "--resume", "--jpeg", "30,10", "--per-photo", "photos.csv"],
+        "degrade": ["degrade", str(photos), "copies", "--qf", "10", "--qf", "30", "--passes", "2"],
+        "train": [
+            *("train", few, "--output", "module.safetensors", "--steps", "12", "--batch-size", "4"),
+            *("--validate-every", "3", "--device", "cpu", "--workers", "1"),
+        ],
     }
 
 
-def kill_and_resume(command: list[str], seconds: float) -> int:
-    """Kill `command` at a random moment of the `seconds` it takes, and run it again; 0 if it was too fast to kill."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def contents(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file that must be the same; not of what a killed process left half-written."""
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.suffix not in (RECORDS, *TIMES) and not file.name.startswith(".afd-")
+    }
+
+
+def run(command: list[str], folder: Path, seconds: float | None = None) -> int:
+    """The exit code of `command` in `folder`, which is killed after so many `seconds`."""
+    process = subprocess.Popen([*afd, *command, "--quiet"], cwd=folder, stderr=subprocess.PIPE, text=True)
     try:
-        process.wait(random.uniform(0.1, 1.0) * seconds)
+        _, said = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait()
-    killed = process.returncode == -9
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return killed
+        process.communicate()
+    else:
+        assert process.returncode == 0, said
+    return process.returncode
 
 
-with tempfile.TemporaryDirectory() as scratch:
-    root = Path(scratch)
-    photos = itertools.cycle(
-        sorted(path for path in arguments.folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
-    )
-    for number, photo in enumerate(itertools.islice(photos, arguments.files)):
-        copy = root / "photos" / f"{number % 7}" / f"{number:05}.jpg"
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(photo, copy)
+def resumed(command: list[str], folder: Path) -> list[str]:
+    """`command` as it goes on. `afd train` takes --resume only where there is something to go on from."""
+    if command[0] == "train":
+        if (folder / "module.state.safetensors").exists():
+            return [*command, "--resume"]
+        return [*command, "--overwrite"]
+    return command
 
-    def classify(out: str) -> list[str]:
-        """The command, with its output in a folder of its own."""
-        (root / out).mkdir(exist_ok=True)
-        output = str(root / out / "predictions.csv")
-        return [*afd, "classify", str(root / "photos"), "--resume", "--batch-size", "16", "--output", output]
 
-    def degrade(out: str) -> list[str]:
-        """The command; it resumes by itself."""
-        return [*afd, "degrade", str(root / "photos"), str(root / out), "--qf", "10", "--qf", "30", "--passes", "2"]
+def main() -> None:
+    """See the top of the file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--files", type=int, default=400)
+    parser.add_argument("--commands", default="classify,evaluate,degrade,train")
+    arguments = parser.parse_args()
+    endings = (".jpg", ".jpeg")
+    found = sorted(path for path in arguments.folder.rglob("*") if path.suffix.lower() in endings)
+    with tempfile.TemporaryDirectory() as scratch:
+        root, photos = Path(scratch), Path(scratch, "photos")
+        for number, photo in enumerate(itertools.islice(itertools.cycle(found), arguments.files)):
+            copy = photos / f"{number % 7}" / f"{number:05}.jpg"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(photo, copy)
+        for name in arguments.commands.split(","):
+            command, folder = commands(photos)[name], root / name
+            folder.mkdir()
+            run(command, folder)  # compiles the classifier, so that the next run takes what all others do
+            shutil.rmtree(folder)
+            folder.mkdir()
+            begin = time.perf_counter()
+            run(command, folder)
+            seconds, whole, killed = time.perf_counter() - begin, contents(folder), 0
+            while killed < arguments.kills:
+                shutil.rmtree(folder)
+                folder.mkdir()
+                killed += run(command, folder, random.uniform(0.05, 1.0) * seconds) == -9
+                run(resumed(command, folder), folder)
+                assert contents(folder) == whole, f"{name} differs after a kill"
+            print(f"{name}: {killed} kills within {seconds:.1f} s, the same {len(whole)} files each time", flush=True)
 
-    for name, command in (("classify", classify), ("degrade", degrade)):
-        begin = time.perf_counter()
-        subprocess.run(command("whole"), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        seconds, whole, killed = time.perf_counter() - begin, contents(root / "whole"), 0
-        shutil.rmtree(root / "whole")
-        while killed < arguments.kills:
-            killed += kill_and_resume(command("whole"), seconds)
-            assert contents(root / "whole") == whole, f"{name} differs after a kill"
-            shutil.rmtree(root / "whole")
-        print(f"{name}: {killed} kills within {seconds:.1f} s, the same {len(whole)} files each time")
+
+if __name__ == "__main__":
+    main()

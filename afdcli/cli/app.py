@@ -63,7 +63,8 @@ def classify(given: Given[ClassifyOptions], quiet: short.Quiet = False) -> int:
         run = Classification(options)
     stream.begin(run.columns)
     summary = report.ClassifySummary(options, run.total)
-    with progress.Tracker(run.total, "photos", quiet or stream.is_seen, already=run.already) as tracker:
+    tracker = progress.Tracker(run.total, "photos", quiet or stream.is_seen, already=run.already)
+    with report.shown_anyway(lambda: summary.show(run.classifier, tracker.seconds, run.anew), quiet), tracker:
         for row in run.rows():
             tracker.advance(row["path"], row["error"])
             summary.add(row)
@@ -112,7 +113,7 @@ def evaluate(
     if tracker.interrupted:
         return progress.stopped(tracker, f"They are kept in {run.outcomes_path}. Go on by adding --resume.")
     rows = run.rows()
-    with report.shown_anyway(rows, quiet):
+    with report.shown_anyway(lambda: report.show_accuracies(rows, None), quiet):
         run.write(rows)
     if not quiet:
         report.show_accuracies(rows, options.output, run.about)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from statistics import median_low
@@ -304,13 +304,13 @@ def show_smallest(rows: Sequence[Row], options: EvaluateOptions, command: str) -
 
 
 @contextmanager
-def shown_anyway(rows: Sequence[Row], quiet: bool) -> Iterator[None]:
-    """Where `rows` cannot be written, print them before saying so: it took long to measure them."""
+def shown_anyway(show: Callable[[], None], quiet: bool) -> Iterator[None]:
+    """Where results cannot be written, `show` them before saying so: it took long to get them."""
     try:
         yield
     except OutputRefused:
         if not quiet:
-            show_accuracies(rows, None)
+            show()
         raise
 
 

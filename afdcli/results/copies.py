@@ -48,6 +48,8 @@ COLUMNS = {
 }
 """The columns of a manifest. `path` is relative to the destination, `source` the photo's name, `codec` the
 degradation's kind, and `quality` the last pass's."""
+READ = ("path", "source", "status", "error", "source_sha256", "sha256", "passes")
+"""Those that measuring copies takes."""
 COMPLETE = {"complete": bool}
 """The column that follows them where photos are read that have lost a part: whether this one has not."""
 PARTIAL = ".partial"
@@ -259,8 +261,11 @@ def _rows_in(manifest: Path) -> dict[str, Row]:
     """
     try:
         with manifest.open(newline="", encoding="utf-8") as file:
-            return {row["source"]: row for row in csv.DictReader(file) if row["passes"]}
-    except (ValueError, KeyError, csv.Error):
+            reader = csv.DictReader(file)
+            if not set(READ) <= set(reader.fieldnames or ()):
+                raise ValueError
+            return {row["source"]: row for row in reader if row["passes"]}
+    except (ValueError, csv.Error):
         raise WrongUse(f"'{manifest}' was changed by another program. Delete it, and run afd degrade again.") from None
 
 

@@ -169,7 +169,12 @@ class ResultFile:
             journal.close()
         self._changes.apply(self._journal)
         if self._whole is not None:
-            self._whole.write(self.path, self._columns, journal.read())
+            try:
+                self._whole.write(self.path, self._columns, journal.read())
+            except OutputRefused as error:
+                raise OutputRefused(
+                    f"{error} The rows are in '{journal.path}'; --resume makes the file of them."
+                ) from None
         if kind is None:
             self._content["files"] |= {one.name: digest(one) for one in (self.path, *self._also)}
             self._write_record(complete=True)
