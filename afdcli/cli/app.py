@@ -53,7 +53,7 @@ def _afd(version: short.Version = False, debug: short.Debug = False) -> None:
 def classify(given: Given[ClassifyOptions], quiet: short.Quiet = False) -> int:
     options = given.options()
 
-    from afdcli.cli import progress, report, streams
+    from afdcli.cli import progress, report, runs, streams
     from afdcli.commands.classify import Classification
     from afdcli.machines.hardware import reuse_memory
 
@@ -76,7 +76,7 @@ def classify(given: Given[ClassifyOptions], quiet: short.Quiet = False) -> int:
         summary.show(run.classifier, tracker.seconds, run.anew)
         report.show_passed_over(run.sources)
     code = tracker.conclude(f"Look for the status 'error' in {summary.rows}.")
-    return max(code, _gallery(options.to_gallery(), quiet)) if options.gallery else code
+    return max(code, runs.gallery(options.to_gallery(), quiet)) if options.gallery else code
 
 
 @command(app, EvaluateOptions)
@@ -93,50 +93,11 @@ def evaluate(
     protocol = short.named("--preset", preset, PRESETS)
     options = given.options({**protocol, "levels": damage or protocol.get("levels", ())})
 
-    from afdcli.cli import progress, report
-    from afdcli.commands.evaluate import Evaluation, from_outcomes
-    from afdcli.machines.hardware import reuse_memory
+    from afdcli.cli import runs
 
     if options.outcomes:
-        rows = from_outcomes(options)
-        if not quiet:
-            report.show_accuracies(rows, options.output)
-        return ALL_READ
-    reuse_memory()
-    if options.lose is not None:
-        return _lose(options, quiet)
-    with report.loading(quiet):
-        run = Evaluation(options)
-    with progress.Tracker(len(run.cases), "photos", quiet, already=run.already) as tracker:
-        for photo in run.photos():
-            tracker.advance(photo.case.source.name, photo.error)
-    if tracker.interrupted:
-        return progress.stopped(tracker, f"They are kept in {run.outcomes_path}. Go on by adding --resume.")
-    rows = run.rows()
-    with report.shown_anyway(lambda: report.show_accuracies(rows, None), quiet):
-        run.write(rows)
-    if not quiet:
-        report.show_accuracies(rows, options.output, run.about)
-        report.show_passed_over(run.sources)
-    return tracker.conclude("They are in no row.")
-
-
-def _lose(options: EvaluateOptions, quiet: bool) -> int:
-    from afdcli.cli import progress, report
-    from afdcli.commands.lose import ROUNDS, Search, degrade_command
-
-    with report.loading(quiet):
-        search = Search(options)
-    with progress.Tracker(ROUNDS * len(search.cases), "photos", quiet) as tracker:
-        for photo in search.photos():
-            tracker.advance(photo.case.source.name, photo.error)
-    if tracker.interrupted:
-        return progress.stopped(tracker, "Nothing was written.")
-    rows = search.write()
-    if not quiet:
-        report.show_smallest(rows, options, degrade_command(rows, options))
-        report.show_passed_over(search.sources)
-    return tracker.conclude("They count nowhere.")
+        return runs.evaluate_again(options, quiet)
+    return runs.evaluate(options, quiet) if options.lose is None else runs.lose(options, quiet)
 
 
 @command(app, DegradeOptions)
@@ -206,23 +167,11 @@ def train(
 
 @command(app, GalleryOptions)
 def gallery(given: Given[GalleryOptions], quiet: short.Quiet = False) -> int:
-    return _gallery(given.options(), quiet)
+    options = given.options()
 
+    from afdcli.cli import runs
 
-def _gallery(options: GalleryOptions, quiet: bool) -> int:
-    from afdcli.cli import progress, report
-    from afdcli.commands.gallery import Gallery
-
-    run = Gallery(options)
-    with progress.Tracker(run.total, "pictures", quiet) as tracker:
-        for name, failure in run.pictures():
-            tracker.advance(name, failure)
-    if tracker.interrupted:
-        return progress.stopped(tracker, "Run the same command again to go on.")
-    run.write()
-    if not quiet:
-        report.show_gallery(run.page)
-    return tracker.conclude("They are shown without a picture.")
+    return runs.gallery(options, quiet)
 
 
 @command(app, FuseOptions)
