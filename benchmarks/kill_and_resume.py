@@ -10,6 +10,7 @@ and end among them. Fails at the first difference.
 import argparse
 import hashlib
 import itertools
+import json
 import random
 import shutil
 import subprocess
@@ -39,10 +40,19 @@ def commands(photos: Path) -> dict[str, list[str]]:
     }
 
 
+def plain(file: Path) -> bytes:
+    """The bytes of `file`; of safetensors with their header in order, as they have texts in any order."""
+    data = file.read_bytes()
+    if file.suffix != ".safetensors":
+        return data
+    end = 8 + int.from_bytes(data[:8], "little")
+    return json.dumps(json.loads(data[8:end]), sort_keys=True).encode() + data[end:]
+
+
 def contents(folder: Path) -> dict[str, str]:
     """The SHA-256 of every file that must be the same; not of what a killed process left half-written."""
     return {
-        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        str(file.relative_to(folder)): hashlib.sha256(plain(file)).hexdigest()
         for file in sorted(folder.rglob("*"))
         if file.is_file() and file.suffix not in (RECORDS, *TIMES) and not file.name.startswith(".afd-")
     }
