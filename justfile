@@ -14,7 +14,7 @@ test *arguments:
 
 # Every test that needs no cluster.
 test-all *arguments:
-    {{python}} -m pytest {{arguments}}
+    {{python}} -m pytest -n auto {{arguments}}
 
 # One test, such as: just one tests/photos/test_sources.py -k links
 one +arguments:

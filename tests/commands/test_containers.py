@@ -124,4 +124,10 @@ def test_train_explain_and_bench(packed, network, dedrifted, tmp_path):
         explained = ExplainOptions(one, tmp_path / f"{number}.png", statistics=True, weights=str(module), model=model)
         assert len(list(drift_statistics(explained, IMAGENET_C[:1]))) == 8
     measured = list(bench(BenchOptions(("a.tar.gz",), "none", seconds=0.01, model=model, workers=0)))
-    assert [one.part for one in measured] == ["decode", "decode, preprocess", "inference", "end to end"]
+    assert [one.part for one in measured] == [
+        "decode",
+        "decode, preprocess",
+        "fast decode, preprocess",
+        "inference",
+        "end to end",
+    ]

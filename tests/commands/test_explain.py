@@ -90,7 +90,7 @@ def test_what_cannot_be_explained_is_refused(options, tmp_path):
 
 @pytest.mark.slow
 def test_neither_the_photo_nor_any_other_file_is_replaced(options, tmp_path):
-    photo, link = options.photo, tmp_path / "link.png"
+    photo, link = Path(options.photo), tmp_path / "link.png"
     (tmp_path / "other.png").write_bytes(photo.read_bytes())
     link.symlink_to(photo)
     (tmp_path / "hard.png").hardlink_to(photo)

@@ -13,7 +13,15 @@ from safetensors.torch import load_file, save_file
 
 from afdcli.commands.classify import Classification
 from afdcli.commands.train import Training
-from afdcli.errors import BadCheckpoint, OutputExists, OutputRefused, TrainingStopped, UnreadableImage, WrongUse
+from afdcli.errors import (
+    BadCheckpoint,
+    OutputExists,
+    OutputRefused,
+    TrainingStopped,
+    UnreadableImage,
+    UnsupportedBackbone,
+    WrongUse,
+)
 from afdcli.methods import METHODS
 from afdcli.models.checkpoint import load_checkpoint
 from afdcli.models.classifier import load_classifier
@@ -182,9 +190,9 @@ def test_photos_that_cannot_be_read_end_it_in_a_sentence(options, tmp_path):
     assert not list(tmp_path.glob("m*")), "refused before anything is written"
 
 
-def test_a_tap_that_does_not_exist_is_refused_before_anything_is_loaded(options):
-    with pytest.raises(WrongUse, match="--tap must be one of auto, stem, stage1, stage2"):
-        replace(options, tap="stage9")
+def test_a_tap_that_does_not_exist_is_refused(options):
+    with pytest.raises(UnsupportedBackbone, match="'stage9'"):
+        Training(replace(options, tap="stage9"))
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -44,7 +44,7 @@ def test_scales_are_listed_for_every_codec():
 
 
 def test_unknown_codec_is_refused_with_those_known():
-    with pytest.raises(WrongUse, match="jpeg, avif, webp, jp2, jxl, heic, .*not 'gif'"):
+    with pytest.raises(WrongUse, match=r"jpeg, avif, webp, jp2, jxl, heic, .*not 'gif'"):
         Compression("gif", 50)
 
 

@@ -151,7 +151,7 @@ def test_rows_and_copies_are_those_of_files_here(photos, dedrifted, tmp_path):
         with output.open(newline="") as file:
             rows.append(list(csv.DictReader(file)))
         degradation = Degradation(((Compression("jpeg", 10),),))
-        asked = EvaluateOptions(place, tmp_path / "accuracy.csv", (degradation.last,), model=model, workers=1)
+        asked = EvaluateOptions(place, tmp_path / f"accuracy{number}.csv", (degradation.last,), model=model, workers=1)
         evaluation = Evaluation(asked)
         list(evaluation.photos())
         measured.append(evaluation.rows())

@@ -57,7 +57,15 @@ HOSTILE = ["lr$1e_{-3$", "_hidden", "a|b", "^", "\\frac", "new\nline", "`x`", "<
 def test_no_name_breaks_a_picture_or_is_left_out_of_it(name, tmp_path, monkeypatch):
     legends = []
     monkeypatch.setattr(Axes, "legend", lambda axes, **_: legends.append(axes.get_legend_handles_labels()[1]))
-    row = {"weights": name, "codec": "clean", "quality": None, "passes": 0, "top1": None, "agreement": 50.0}
+    row = {
+        "backbone": "net",
+        "weights": name,
+        "codec": "clean",
+        "quality": None,
+        "passes": 0,
+        "top1": None,
+        "agreement": 50.0,
+    }
     rows = [row, {**row, "codec": "jpeg", "quality": 10, "passes": 1}]
     accuracy_curves(rows, tmp_path / "curves.png")
     assert len(legends[0]) == 1
