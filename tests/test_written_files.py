@@ -61,7 +61,7 @@ def run(tmp_path, photos, dedrifted, monkeypatch, capfd):
         "explain": [*classifier, "--qf", "10"],
         "gallery": ["--photos", str(photos), *work],
     }
-    (tmp_path / "rows.csv").write_text("path,status,label_1,index_1,prob_1\na.jpg,ok,cat,0,0.9\n")
+    (tmp_path / "rows.csv").write_text("path,status,format,label_1,index_1,prob_1\na.jpg,ok,JPEG,cat,0,0.9\n")
     names = {"SRC": str(photos), "IN": str(module), "PHOTO": str(photos / "a.jpg"), "ROWS": str(tmp_path / "rows.csv")}
 
     def run(line, *more):
