@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sessions import session
 
 from afdcli.cli import app
 
@@ -64,19 +64,6 @@ def kill(*args, output, rows):
     while session(process.pid):
         assert time.monotonic() < deadline, "its workers live on"
         time.sleep(0.02)
-
-
-def session(leader):
-    """The living processes of a session, where the system tells."""
-    living = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, _, number = status.read_text().rpartition(")")[2].split()[:4]
-        except OSError:
-            continue
-        if int(number) == leader and state != "Z":
-            living.append(status)
-    return living
 
 
 def moments(most):

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from sessions import session
 
 from afdcli.cli import ending, process, report, streams
 from afdcli.cli.app import app
@@ -168,19 +169,6 @@ def test_nowhere_takes_everything():
 
 
 # Signals
-
-
-def session(leader):
-    """The living processes of a session, where the system tells."""
-    living = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, _, number = status.read_text().rpartition(")")[2].split()[:4]
-        except OSError:
-            continue
-        if int(number) == leader and state != "Z":
-            living.append(status)
-    return living
 
 
 def started(*args):
