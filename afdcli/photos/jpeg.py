@@ -5,8 +5,7 @@ what simplejpeg refuses) to the same pixels. What becomes of a file that is not 
 
 - The picture is whole, and only the end marker is missing, or bytes follow it: it is read.
 - A second picture (MPO), a thumbnail, other APP segments, in any order, also damaged ones: they are passed over.
-- Filling or a few bytes (`FEW`) between picture and end marker, and oddities of headers that no pixel depends on: it is
-  read.
+- Filling (zeros, or 255s) between picture and end marker, and oddities of headers that no pixel depends on: it is read.
 - The picture ends early, with an end marker or without; restart markers are missing or in disorder; the data make no
   sense, or are more than the picture takes; scans are missing that would complete it; a cluster of zeros is where the
   file's own code has no place for one: it has lost data, and is refused, or read as `ReadOptions.truncated` says.
@@ -30,21 +29,22 @@ from afdcli.errors import UnreadableImage
 
 FORMATS = ("JPEG", "MPO")
 """Pillow's names of what is read here."""
-FEW = 16
-"""Bytes between picture and end marker that are taken for an encoder's carelessness; more are another picture's."""
 ZEROS = bytes(32)
 """So many zeros at a place are damage, unless the file's code says something short and frequent with them."""
+MORE = bytes(4) + bytes(range(1, 255, 4))
+"""What a picture cannot depend on when it stands behind its arithmetic code: zeros, which encoders leave out there, and
+rubbish."""
 CUT_OFF = "truncated: the end of its picture is missing (see --truncated)"
 LOST = "damaged image: a part of its picture is lost (see --truncated)"
 
 _COLOURS = {"RGB": "RGBX", "L": "GRAY", "CMYK": "CMYK"}
 """simplejpeg's name for each of Pillow's modes."""
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+_RESTART = re.compile(rb"(?=\xff[\xd0-\xd7])")
 _SOI, _EOI, _SOS, _DHT, _JFIF, _ADOBE = 0xD8, 0xD9, 0xDA, 0xC4, 0xE0, 0xEE
 _PASSED_OVER = {0x01, _SOI, 0xFE, *range(0xE0, 0xF0)}
 _FRAMES = {*range(0xC0, 0xD0)} - {_DHT, 0xC8, 0xCC}
-_HUFFMAN, _PROGRESSIVE, _LOSSLESS = (0xC0, 0xC1), 0xC2, 0xC3
+_HUFFMAN, _PROGRESSIVE, _LOSSLESS, _ARITHMETIC = (0xC0, 0xC1), (0xC2, 0xCA), 0xC3, (0xC9, 0xCA)
 _KINDS = {
     _LOSSLESS: "a lossless JPEG",
     **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "a hierarchical JPEG"),
@@ -93,7 +93,7 @@ def load(image: Image.Image, data: bytes, *, reduced: bool, refuse: bool) -> Loa
             pixels, lost, data = _decode_anyhow(data, decode)
         except ValueError:  # simplejpeg cannot, whatever there is
             return Loaded(_loaded_by_pillow(image, data))
-    lost = _lost_in_silence(data) or lost
+    lost = _lost_in_silence(data) or lost or _needs_more(data, pixels, decode)
     if lost and refuse:
         raise UnreadableImage(lost)
     if image.mode == "CMYK":  # Inks become colours in many ways: Pillow's stays the one.
@@ -158,9 +158,6 @@ def _decode_anyhow(data: bytes, decode: Callable[..., np.ndarray]) -> tuple[np.n
         except ValueError as error:
             warning = warning or str(error)
     pixels = decode(data, strict=False)
-    few = _EXTRANEOUS.search(warning)
-    if few and int(few[1]) <= FEW and ZEROS not in data:
-        return pixels, "", data
     return pixels, CUT_OFF if "premature end" in warning.lower() else LOST, data
 
 
@@ -206,31 +203,45 @@ def _needed(marker: int, segment: bytes, frame: int) -> bytes:
 
 
 def _without_filling(data: bytes) -> bytes:
-    """Mended data without the equal bytes that may stand between picture and end marker."""
+    """Mended data without the zeros, or the 255s, that may stand between picture and end marker."""
     picture = data[:-2]
-    picture = picture.rstrip(picture[-1:])
+    picture = picture.rstrip(b"\0" if picture.endswith(b"\0") else b"\xff")
     return picture + (b"\0\xff\xd9" if picture.endswith(b"\xff") else b"\xff\xd9")
 
 
 def _lost_in_silence(data: bytes) -> str:
     """What a file has lost that its decoder has no warning for, in words; empty if nothing shows."""
-    frame, components, codes = 0, 0, dict[int, int]()
+    frame, components, codes, in_parts = 0, 0, dict[int, int](), False
     for marker, begin, end in _segments(data):
         if marker in _FRAMES and end - begin > 7:
             frame, components = marker, data[begin + 7]
+            in_parts = frame in _PROGRESSIVE
         elif marker == _DHT:
             codes |= _zero_codes(data[begin + 2 : end])
-        elif marker == _SOS:
-            if frame == _PROGRESSIVE or (frame in _HUFFMAN and data[begin + 2] < components):
-                return "" if _scans_complete(data, components) else CUT_OFF
-            if frame not in _HUFFMAN:
+        elif marker == _SOS and end - begin > 7:
+            in_parts |= data[begin + 2] < components
+            zeros = frame not in _ARITHMETIC and ZEROS in data[end : _end_of_scan(data, end)]
+            if zeros and not _zeros_are_flat(data[begin:end], codes):
+                return LOST
+            if not in_parts:
                 return ""
-            # Zeros that stand for nothing but a flat place are as they should be; others would be coefficients that
-            # are all alike, which no picture has.
-            flat = codes.get(0x10 | data[begin + 4] & 15, 1) & 15 == 0
-            zeros = not flat and 0 <= data.find(ZEROS, end) < data.find(b"\xff\xd9", end)
-            return LOST if zeros else ""
-    return ""
+    return "" if not in_parts or _scans_complete(data, components) else CUT_OFF
+
+
+def _end_of_scan(data: bytes, begin: int) -> int:
+    """Where the code of the scan ends that begins there: at the next marker but for those of restarts."""
+    found = _MARKER.search(data, begin)
+    return found.start() if found else len(data)
+
+
+def _zeros_are_flat(scan: bytes, codes: dict[int, int]) -> bool:
+    """Whether zeros in a scan, of which this is the head, may stand for nothing but a flat place, and so are as they
+    should be. Others would be coefficients that are all alike, which no picture has."""
+    last, bits = scan[-2:]
+    if last == 0 and bits >> 4:
+        return True  # Bits that refine the means of blocks have no code.
+    table = 0x10 | scan[4] & 15 if last else scan[4] >> 4
+    return codes.get(table, 1) & 15 == 0
 
 
 def _zero_codes(tables: bytes) -> Iterator[tuple[int, int]]:
@@ -251,3 +262,22 @@ def _scans_complete(data: bytes, components: int) -> bool:
             left = missing.setdefault(data[begin + 3 + 2 * number], np.full(64, 255))
             left[first : last + 1] = bits & 15
     return len(missing) == components and not any(left.any() for left in missing.values())
+
+
+def _needs_more(data: bytes, pixels: np.ndarray, decode: Callable[..., np.ndarray]) -> str:
+    """Whether a picture in arithmetic code has lost its end, in words. Decoders take zeros for what is missing, without
+    a warning; but then the picture is another one with something else there."""
+    frames = [marker for marker, _, _ in _segments(data) if marker in _FRAMES]
+    if not frames or frames[0] not in _ARITHMETIC:
+        return ""
+    parts, done = [], 0
+    for marker, _, begin in _segments(data):
+        if marker == _SOS:
+            end = _end_of_scan(data, begin)
+            parts += [data[done:begin], MORE.join(_RESTART.split(data[begin:end])), MORE]
+            done = end
+    try:
+        other = decode(b"".join([*parts, data[done:]]), strict=False)
+    except ValueError:
+        return CUT_OFF
+    return "" if np.array_equal(pixels, other) else CUT_OFF

@@ -105,7 +105,6 @@ ODDITIES = {
     "another picture after the end": lambda data: data + saved(NOISE),
     "zeros before the end": lambda data: data[:-2] + bytes(300) + EOI,
     "filling before the end": lambda data: data[:-2] + b"\xff" * 30 + EOI,
-    "some bytes before the end": lambda data: data[:-2] + bytes(range(1, 13)) + EOI,
     "an unknown version of JFIF": lambda data: data.replace(b"JFIF\0\1", b"JFIF\0\7"),
     "an unknown transform of Adobe's": lambda data: after_start(data, segment(0xEE, b"Adobe\0\x64\0\0\0\0\x07")),
     "the same, without JFIF": lambda data: b"\xff\xd8" + segment(0xEE, b"Adobe\0\x64\0\0\0\0\x07") + data[20:],
@@ -173,6 +172,8 @@ LOSSES = {
     "a large cluster, now zeros": lambda data: with_zeros(data, 4096),
     "its end, now zeros": lambda data: data[:-700] + bytes(700),
     "its end, now zeros, with an end marker": lambda data: data[:-700] + bytes(698) + EOI,
+    "a place in its code, and so some bytes are left over": lambda data: data[:-2] + bytes(range(1, 13)) + EOI,
+    "the same, and equal ones": lambda data: data[:-2] + b"\x5a" * 14 + EOI,
     "a half, now another's": lambda data: spliced(data, of_another(data)),
 }
 
