@@ -220,10 +220,12 @@ def explain(
 
     from afdcli.cli import report
     from afdcli.commands import explain
+    from afdcli.machines.locks import Lock
     from afdcli.results import figures
 
-    if options.statistics:
-        figures.drift_statistics(list(explain.drift_statistics(options, IMAGENET_C)), options.output)
-    else:
-        figures.explanation(explain.explain(options), options.output)
+    with Lock(options.output):
+        if options.statistics:
+            figures.drift_statistics(list(explain.drift_statistics(options, IMAGENET_C)), options.output)
+        else:
+            figures.explanation(explain.explain(options), options.output)
     report.out.print(f"The picture is {report.shown(str(options.output))}.", markup=False)

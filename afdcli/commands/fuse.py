@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from afdcli.errors import BadCheckpoint
+from afdcli.machines.locks import Lock
 from afdcli.models.backbones import load_backbone
 from afdcli.models.checkpoint import load_checkpoint, save_checkpoint
 from afdcli.models.classifier import DedriftedClassifier, with_module
@@ -42,9 +43,14 @@ def fuse(options: FuseOptions) -> Fused:
 
     Raises:
         WrongUse: none of the photos can be read.
-        OutputRefused: the destination cannot be written, or must not be replaced.
+        OutputRefused: the destination cannot be written, or must not be replaced, or another process is writing it.
         BadCheckpoint: the source cannot be read, or is folded already, or would not be the same: nothing is written.
     """
+    with Lock(options.destination):
+        return _fuse(options)
+
+
+def _fuse(options: FuseOptions) -> Fused:
     inputs = (options.source, *options.photos, options.backbone_checkpoint)
     check_may_write([options.destination], PROGRAM, overwrite=options.overwrite, inputs=inputs, flag="OUT")
     checkpoint = load_checkpoint(options.source)

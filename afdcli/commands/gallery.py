@@ -11,6 +11,7 @@ from urllib.parse import quote
 from afdcli import atomic
 from afdcli.errors import OutputRefused, WrongUse
 from afdcli.formats.rows import Row
+from afdcli.machines.locks import Lock
 from afdcli.machines.processes import CRASHED, ordered_map
 from afdcli.options.gallery import GalleryOptions
 from afdcli.photos.sources import Sources, printable
@@ -31,10 +32,11 @@ class Gallery:
         """Read the rows, and find their photos.
 
         Raises:
-            OutputRefused: the rows cannot be read, or the folder must not be written to.
+            OutputRefused: the rows cannot be read, or the folder must not be written to, or another process does so.
             WrongUse: none of the photos is found.
         """
         self._options = options
+        self._lock = Lock(options.folder)  # as long as this object is there
         self.page = options.folder / PAGE
         """The page."""
         _check_folder(options.folder, self.page)

@@ -140,6 +140,10 @@ COMMANDS = {
     "degrade": ("{photos} {out} --qf 10", "jpeg-10.csv"),
     "train": ("{photos} -o {out}/m.safetensors", "m.safetensors"),
     "export": ("{out}/m.onnx --photos {photos}", "m.onnx"),
+    "fuse": ("{out}/m.safetensors {out}/folded.safetensors --photos {photos}", "folded.safetensors"),
+    "explain": ("{photos}/a.jpg -o {out}/picture.png", "picture.png"),
+    "explain --statistics": ("{photos} -o {out}/picture.png", "picture.png"),
+    "gallery": ("{out}/rows.csv", "rows-gallery"),
 }
 
 
@@ -152,7 +156,7 @@ def test_every_command_that_writes_refuses_what_another_one_is_writing(
     out = tmp_path / "out"
     out.mkdir()
     arguments = [part.format(photos=photos, out=out) for part in line.split()]
-    monkeypatch.setattr(sys, "argv", ["afd", command, *arguments, *flag])
+    monkeypatch.setattr(sys, "argv", ["afd", *command.split(), *arguments, *flag])
     with another(out / name) as process:
         with pytest.raises(SystemExit) as end:
             app.main()
