@@ -16,8 +16,9 @@ from afdcli.machines.locks import Lock
 from afdcli.machines.processes import in_parts
 from afdcli.photos.damage import Level
 from afdcli.results.accuracy import COLUMNS, markdown
+from afdcli.results.accuracy_page import Pictures, page
 from afdcli.results.journal import foreign
-from afdcli.results.naming import beside, rates_beside
+from afdcli.results.naming import beside, rates_beside, visible
 from afdcli.results.outcomes import ARRAYS, LEVEL, Outcomes, Run, key_of
 from afdcli.results.outcomes import COLUMNS as OUTCOMES
 from afdcli.results.record import digest, read_record
@@ -32,20 +33,25 @@ def write_measured(
     outcomes: Sequence[Outcomes],
     content: Mapping[str, Any],
     *,
-    compare: bool,
+    compare: Pictures | None,
     overwrite: bool,
 ) -> None:
     """Write `found`, the rows of all `outcomes`, to `output`; and, to `compare` them, all that then lies beside.
 
+    What they are compared with are these pictures of some photos; None: they are not compared.
+
     Raises:
         OutputRefused: one of them cannot be written, or must not be replaced.
     """
-    also = beside(output) if compare else []
+    also = beside(output) if compare is not None else []
     with Lock(output), ResultFile(output, COLUMNS, content, resume=None, overwrite=overwrite, also=also) as file:
         file.write(found)
-        if compare:
-            rates = _compare(found, outcomes, *also)
-    if compare:
+        if compare is not None:
+            table, curves, sizes, html = also
+            rates = _compare(found, outcomes, table, curves, sizes)
+            with atomic.file(html) as fresh:
+                fresh.write_text(page(visible(output.stem), found, outcomes, compare), encoding="utf-8")
+    if compare is not None:
         from afdcli.results import rate
 
         with ResultFile(rates_beside(output), rate.COLUMNS, content, resume=None, overwrite=overwrite) as file:
@@ -187,6 +193,8 @@ def _end_to_end(parts: Sequence[Outcomes]) -> Outcomes:
         if all(name in one for one in took)
     }
     joined.settings = parts[0].settings
+    for one in parts:
+        joined.names |= one.names
     return joined
 
 
@@ -225,4 +233,5 @@ def _side_by_side(found: Sequence[Outcomes]) -> Outcomes:
     joined = Outcomes.of(Run(first.run.backbone, first.run.levels, costs), paths, failed, arrays)
     for one in reversed(found):
         joined.milliseconds |= one.milliseconds
+        joined.names |= one.names
     return joined

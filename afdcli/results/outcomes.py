@@ -152,6 +152,8 @@ class Outcomes:
         self.run = run
         self.paths: list[str] = []
         """The photos that could be read, in order."""
+        self.names: dict[int, str] = {}
+        """What the classes are called that photos are in, or seem to be."""
         self.failed: dict[str, str] = {}
         """Those that could not, and why."""
         self.milliseconds: dict[str, float] = {}
@@ -202,6 +204,9 @@ class Outcomes:
             )
         except (TypeError, OverflowError) as error:
             raise ValueError(path) from error
+        self.names |= {row["index_1"]: str(row["label_1"]) for row in rows}
+        if label is not None:
+            self.names[label] = str(rows[0]["label"])
         self.paths.append(path)
 
     def array(self, name: str) -> np.ndarray:

@@ -11,6 +11,7 @@ import timm
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from webpages import Elements
 
 from afdcli.commands import evaluate as command
 from afdcli.commands.classify import Classification
@@ -242,6 +243,27 @@ def test_table_rows_and_curves_are_made_again_without_photos_and_network(folder,
 
 
 @pytest.mark.slow
+def test_the_page_is_made_again_with_pictures_of_the_photos_that_are_still_there(folder, tmp_path, monkeypatch):
+    kept, output, again = tmp_path / "kept.csv", tmp_path / "a.html", tmp_path / "again" / "a.html"
+    again.parent.mkdir()
+    for name in NAMES:  # without labels, some photos of this network flip
+        (folder / "3" / name).rename(folder / name)
+    whole(asked(folder, output.with_suffix(".csv"), per_photo=kept, compare=True))
+    monkeypatch.delattr(command, "load_engine")
+    options = EvaluateOptions(outcomes=(kept,), output=again.with_suffix(".csv"), compare=True)
+    from_outcomes(options)
+    assert again.read_bytes() == output.read_bytes()
+    first = Elements(output.read_text("utf-8")).data
+    assert first["pictures"] and first["pictures"].keys() <= {*NAMES}
+    picture(50).save(folder / (replaced := next(iter(first["pictures"]))), quality=40)
+    from_outcomes(replace(options, overwrite=True))
+    assert Elements(again.read_text("utf-8")).data["pictures"].keys() == first["pictures"].keys() - {replaced}
+    shutil.rmtree(folder)
+    from_outcomes(replace(options, overwrite=True))
+    assert Elements(again.read_text("utf-8")).data == {**first, "pictures": {}}
+
+
+@pytest.mark.slow
 def test_parts_of_a_data_set_make_the_whole_of_it(folder, tmp_path):
     rows = whole(asked(folder, tmp_path / "a.csv"))
     kept = []
@@ -287,6 +309,8 @@ def test_several_backbones_have_rows_tables_and_lines_of_their_own(folder, tmp_p
     found = from_outcomes(EvaluateOptions(outcomes=(first, renamed), output=output, compare=True))
     assert found == [*rows, *others] and others[0]["backbone"] == "another"
     assert output.with_suffix(".md").read_text().count("| undamaged |") == 2
+    runs = Elements(output.with_suffix(".html").read_text("utf-8")).data["runs"]
+    assert [one["backbone"] for one in runs] == ["test_resnet", "another"]
 
 
 def named(classifier, backbone):
