@@ -19,8 +19,7 @@ from afdcli.results.accuracy import COLUMNS, markdown
 from afdcli.results.accuracy_page import Pictures, page
 from afdcli.results.journal import foreign
 from afdcli.results.naming import beside, rates_beside, visible
-from afdcli.results.outcomes import ARRAYS, LEVEL, Outcomes, Run, key_of
-from afdcli.results.outcomes import COLUMNS as OUTCOMES
+from afdcli.results.outcomes import ARRAYS, LEVEL, Outcomes, Run, columns, key_of
 from afdcli.results.record import digest, read_record
 from afdcli.results.rowfile import ResultFile, read_rows
 
@@ -82,12 +81,15 @@ def read_outcomes(path: Path) -> Outcomes:
         WrongUse: it is none, or is unfinished, or was changed since.
     """
     content = _record_of(path)
+    settings = content.get("settings")
+    settings = settings if isinstance(settings, dict) else {}
+    read = settings.get("read")
+    reads_truncated = isinstance(read, dict) and read.get("truncated") == "read"
     try:
-        outcomes = _add_up(read_rows(path, OUTCOMES))
+        outcomes = _add_up(read_rows(path, columns(reads_truncated=reads_truncated)))
     except (ValueError, KeyError, TypeError, OutputRefused):
         raise WrongUse(str(foreign(path))) from None
-    settings = content.get("settings")
-    outcomes.settings = settings if isinstance(settings, dict) else {}
+    outcomes.settings = settings
     took = content.get("milliseconds")
     if isinstance(took, dict):
         outcomes.milliseconds = {str(name): float(one) for name, one in took.items() if isinstance(one, int | float)}

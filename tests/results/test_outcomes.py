@@ -21,11 +21,11 @@ from afdcli.methods.afd import AFDConfig, AFDModule
 from afdcli.models.backbones import load_backbone
 from afdcli.models.checkpoint import Checkpoint, save_checkpoint
 from afdcli.models.classifier import load_classifier
-from afdcli.options import ClassifyOptions, Compression, EvaluateOptions, ModelOptions
+from afdcli.options import ClassifyOptions, Compression, EvaluateOptions, ModelOptions, ReadOptions
 from afdcli.photos.damage import Case, Damaged, Level
 from afdcli.photos.sources import Source
 from afdcli.results.accuracy import COLUMNS as ACCURACY
-from afdcli.results.outcomes import ARRAYS, COLUMNS, Outcomes, Run, Said
+from afdcli.results.outcomes import ARRAYS, COLUMNS, Outcomes, Run, Said, columns
 from afdcli.results.record import read_record, write_record
 from afdcli.results.rowfile import read_rows
 
@@ -192,6 +192,29 @@ def test_each_photo_has_a_row_for_each_of_the_weights_and_each_level(folder, tmp
     assert [row["bytes"] for row in clean] == [(folder / "3" / name).stat().st_size for name in NAMES]
     assert {row["pixels"] for row in clean} == {96 * 80}
     assert [row["table_quality"] for row in rows[:3]] == [75, 30, 4]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+def test_photos_that_lost_a_part_are_told_as_classify_tells_them(folder, tmp_path, ending, monkeypatch, classifiers):
+    from afdcli.commands import classify
+
+    monkeypatch.setattr(classify, "load_engine", lambda *_: classifiers["none"])
+    data = (folder / "3" / NAMES[2]).read_bytes()
+    (folder / "3" / NAMES[2]).write_bytes(data[: len(data) * 2 // 3])
+    (folder / "3" / NAMES[4]).write_bytes(b"no photo")
+    kept, read = tmp_path / f"kept{ending}", ReadOptions(truncated="read")
+    found = whole(asked(folder, tmp_path / "a.csv", per_photo=kept, read=read))
+    rows = list(read_rows(kept, columns(reads_truncated=True)))
+    assert list(rows[0]) == [*COLUMNS, "complete", "present"]
+    asked_too = ClassifyOptions((str(folder),), tmp_path / "c.csv", model=MODEL, workers=0, read=read)
+    said = {row["path"]: (row["complete"], row["present"]) for row in Classification(asked_too).rows()}
+    assert {(row["path"], row["complete"], row["present"]) for row in rows} == {
+        (name, *two) for name, two in said.items()
+    }
+    assert said[f"3/{NAMES[0]}"] == (True, 100) and said[f"3/{NAMES[4]}"] == (None, None)
+    assert not said[f"3/{NAMES[2]}"][0] and 0 < said[f"3/{NAMES[2]}"][1] < 100
+    assert from_outcomes(EvaluateOptions(outcomes=(kept,)), writes=False) == found
+    assert Evaluation(asked(folder, tmp_path / "a.csv", read=read, resume=True)).already == TOTAL - BATCH
 
 
 def test_what_undamaged_photos_get_is_what_classify_says(folder, tmp_path, monkeypatch, classifiers):
