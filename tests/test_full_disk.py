@@ -61,7 +61,7 @@ def test_rows_that_find_no_room_as_parquet_are_shown_and_kept(photos, network, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ending", ["a.md", "a.png", "a.csv.json", "kept.parquet"])
+@pytest.mark.parametrize("ending", ["a.md", "a.png", "a.html", "a.csv.json", "kept.parquet"])
 def test_what_was_measured_is_shown_though_it_cannot_be_written(photos, network, tmp_path, afd, full, ending):
     output = tmp_path / "a.csv"
     line = ("evaluate", photos, "--workers", "0", *network, "--jpeg", "10", "--compare", "-o", output)

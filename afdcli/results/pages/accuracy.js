@@ -179,7 +179,7 @@ function opener(hit) {
   return made;
 }
 function whiskers(hit) {
-  const made = element("div", "changes"), width = 240, x = (change) => 6 + (width - 12) * (change + 1) / 1.25; // from -1 to 0.25
+  const made = element("div", "changes"), width = 200, x = (change) => 6 + (width - 12) * (change + 1) / 1.25; // from -1 to 0.25
   hit.damaged.forEach(([change, low, high], number) => {
     const y = 9, drawn = svg("svg", { width, height: 18, class: colour(number), "aria-hidden": true });
     for (const tick of [-1, -0.5, 0]) drawn.append(svg("line", { x1: x(tick), x2: x(tick), y1: 0, y2: 18, class: tick ? "rule" : "rule zero" }));
