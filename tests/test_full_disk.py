@@ -72,7 +72,8 @@ def test_what_was_measured_is_shown_though_it_cannot_be_written(photos, network,
     assert "agreement %" in shown and "Rows are in" not in shown
     assert not (tmp_path / ending).exists() and not list(tmp_path.glob(f"{atomic.PREFIX}*"))
     full()
-    assert afd(*line, "--resume")[0] == 0
+    code, shown, _ = afd(*line, "--resume")
+    assert code == 0 and "a.html: open it in a browser" in " ".join(shown.split())
     assert (tmp_path / ending).exists()
 
 

@@ -68,7 +68,12 @@ def _last(name: str, count: int, suffix: bool) -> str:
 def beside(output: Path) -> list[Path]:
     """The table, the pictures and the page that a comparison leaves beside the rows at `output`."""
     sizes = output.with_name(f"{output.stem}-rate.png")
-    return [output.with_suffix(".md"), output.with_suffix(".png"), sizes, output.with_suffix(".html")]
+    return [output.with_suffix(".md"), output.with_suffix(".png"), sizes, page_beside(output)]
+
+
+def page_beside(output: Path) -> Path:
+    """The page that is one of these."""
+    return output.with_suffix(".html")
 
 
 def rates_beside(output: Path) -> Path:

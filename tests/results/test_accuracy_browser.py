@@ -12,7 +12,7 @@ PICTURE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAE
 HOSTILE = '<img src=x onerror="document.title=1">'
 CAT, DOG, OWL = 0, 1, 2
 NAMES = {CAT: f"cat {HOSTILE}, house cat", DOG: "dog", OWL: "owl"}
-PATHS = [f"{HOSTILE}.jpg", "dog.jpg", "cat 2.jpg", "cat 3.jpg"]
+PATHS = [f"{HOSTILE}.jpg", "dog.jpg", "__proto__", "cat 3.jpg"]
 SEEN = [
     [[CAT, DOG, OWL], [CAT, CAT, OWL]],  # lost at both levels, won back at one
     [[DOG, DOG, DOG], [DOG, DOG, OWL]],  # lost by the module alone

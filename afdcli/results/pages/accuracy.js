@@ -221,8 +221,8 @@ function flips(hit, across) {
   return row;
 }
 function card(hit, photo) {
-  const made = element("div", "card"), picture = element("div", "picture"), turn = element("div", "turn"), url = data.pictures[photo.name];
-  if (url) { const image = element("img"); image.src = url; image.alt = photo.name; picture.append(image); } else picture.textContent = "The photo that was measured is not there any more.";
+  const made = element("div", "card"), picture = element("div", "picture"), turn = element("div", "turn");
+  if (Object.hasOwn(data.pictures, photo.name)) { const image = element("img"); image.src = data.pictures[photo.name]; image.alt = photo.name; picture.append(image); } else picture.textContent = "The photo that was measured is not there any more.";
   const lost = photo.right.map((levels) => (levels[0] ? levels.flatMap((right, place) => (right ? [] : [place])) : []));
   const by = lost.findIndex((places) => places.length), first = lost[by][0];
   turn.append(short(photo.seen[by][0]), " → ", element("b", "", short(photo.seen[by][first])), ` at ${run.levels[first].name}`);
