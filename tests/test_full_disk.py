@@ -48,6 +48,7 @@ def afd(monkeypatch, capfd):
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.slow
 def test_rows_that_find_no_room_as_parquet_are_shown_and_kept(photos, network, tmp_path, afd, full):
     output, line = tmp_path / "a.parquet", ("classify", photos, "--workers", "0", *network)
     full(".parquet")

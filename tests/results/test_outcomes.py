@@ -98,6 +98,7 @@ def made(output):
     return [output.read_bytes(), output.with_suffix(".outcomes.csv").read_bytes()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", range(TOTAL + 1))
 def test_an_interrupted_run_goes_on_and_ends_in_the_same_bytes(folder, tmp_path, seen, stop):
     expected, output = tmp_path / "whole.csv", tmp_path / "a.csv"
