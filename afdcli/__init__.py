@@ -14,7 +14,7 @@ The names here are all that a script needs; each is imported when it is first us
 of options, and what runs it.
 """
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from afdcli.photos.preprocessing import Preprocessing
     from afdcli.photos.reading import read_rgb
 
-__version__ = metadata.version("afd-dedrift")
 __all__ = [
     "AfdError",
     "BenchOptions",
@@ -113,10 +112,14 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib import metadata  # only here: `afd --help` waits for no package's files
+
+        return metadata.version("afd-dedrift")
     if name not in __all__:
         raise AttributeError(f"module 'afdcli' has no attribute '{name}'")
     return getattr(import_module(f"afdcli.{_MODULES.get(name, 'options')}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "__version__"})

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # A command that a test starts is compiled once, as users have it.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="afd-tests-")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background jobs ignore it, and so would children.
 

@@ -48,6 +48,7 @@ def afd(monkeypatch, capfd):
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.slow
 def test_rows_that_find_no_room_as_parquet_are_shown_and_kept(photos, network, tmp_path, afd, full):
     output, line = tmp_path / "a.parquet", ("classify", photos, "--workers", "0", *network)
     full(".parquet")
@@ -61,7 +62,7 @@ def test_rows_that_find_no_room_as_parquet_are_shown_and_kept(photos, network, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ending", ["a.md", "a.png", "a.csv.json", "kept.parquet"])
+@pytest.mark.parametrize("ending", ["a.md", "a.png", "a.html", "a.csv.json", "kept.parquet"])
 def test_what_was_measured_is_shown_though_it_cannot_be_written(photos, network, tmp_path, afd, full, ending):
     output = tmp_path / "a.csv"
     line = ("evaluate", photos, "--workers", "0", *network, "--jpeg", "10", "--compare", "-o", output)
@@ -72,7 +73,8 @@ def test_what_was_measured_is_shown_though_it_cannot_be_written(photos, network,
     assert "agreement %" in shown and "Rows are in" not in shown
     assert not (tmp_path / ending).exists() and not list(tmp_path.glob(f"{atomic.PREFIX}*"))
     full()
-    assert afd(*line, "--resume")[0] == 0
+    code, shown, _ = afd(*line, "--resume")
+    assert code == 0 and "a.html: open it in a browser" in " ".join(shown.split())
     assert (tmp_path / ending).exists()
 
 

@@ -338,6 +338,6 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], left: int = 1)
     out.print(grid)
 
 
-def show_gallery(page: Path) -> None:
-    """Say where the page is."""
-    out.print(f"The photos are on the page {shown(str(page))}: open it in a browser.", markup=False)
+def show_page(what: str, page: Path) -> None:
+    """Say `what` is on a page, and where that is."""
+    out.print(f"{what} are on the page {shown(str(page))}: open it in a browser.", markup=False)

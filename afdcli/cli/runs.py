@@ -25,6 +25,7 @@ def evaluate(options: EvaluateOptions, quiet: bool) -> int:
         run.write(rows)
     if not quiet:
         report.show_accuracies(rows, options.output, run.about)
+        _show_page(options)
         report.show_passed_over(run.sources)
     return tracker.conclude("They are in no row.")
 
@@ -36,7 +37,15 @@ def evaluate_again(options: EvaluateOptions, quiet: bool) -> int:
     rows = from_outcomes(options)
     if not quiet:
         report.show_accuracies(rows, options.output)
+        _show_page(options)
     return ALL_READ
+
+
+def _show_page(options: EvaluateOptions) -> None:
+    if options.compare:
+        from afdcli.results.naming import page_beside
+
+        report.show_page("Curves, the worst-hit classes and their photos that flip", page_beside(options.output))
 
 
 def lose(options: EvaluateOptions, quiet: bool) -> int:
@@ -70,5 +79,5 @@ def gallery(options: GalleryOptions, quiet: bool) -> int:
         return progress.stopped(tracker, "Run the same command again to go on.")
     run.write()
     if not quiet:
-        report.show_gallery(run.page)
+        report.show_page("The photos", run.page)
     return tracker.conclude("They are shown without a picture.")

@@ -161,7 +161,7 @@ class Degrading:
                 packing.finish()
             for manifest in manifests:
                 if manifest.rows > count:  # The last photos are gone from the source.
-                    manifest.keep(count)
+                    manifest.truncate(count)
 
 
 def _list(manifests: list[ResultFile], copies: list[Copy], count: int) -> None:
@@ -170,7 +170,7 @@ def _list(manifests: list[ResultFile], copies: list[Copy], count: int) -> None:
         if copy.known and manifest.rows >= count:
             continue
         if manifest.rows >= count:
-            manifest.keep(count - 1)
+            manifest.truncate(count - 1)
         manifest.write([copy.row])
 
 

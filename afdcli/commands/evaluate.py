@@ -6,7 +6,8 @@ Each photo is read once. All levels of damage are made of those pixels, and all 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -29,13 +30,15 @@ from afdcli.options import Degradation, EvaluateOptions, degradations
 from afdcli.options.fields import settings_of
 from afdcli.photos.damage import Case, Damaged, Level, damage
 from afdcli.photos.labels import labels_of
-from afdcli.photos.sources import Sources
+from afdcli.photos.remote import is_uri
+from afdcli.photos.sources import Sources, find_named, printable
+from afdcli.results.accuracy_page import Pictures
 from afdcli.results.copies import read_copies
 from afdcli.results.journal import foreign
 from afdcli.results.measured import read_outcomes, together, write_measured
 from afdcli.results.naming import beside, rates_beside
-from afdcli.results.outcomes import COLUMNS, TOP, Outcomes, Run, Said
-from afdcli.results.record import check_may_write, digest, record
+from afdcli.results.outcomes import TOP, Outcomes, Run, Said
+from afdcli.results.record import check_may_write, digest, read_record, record
 from afdcli.results.resuming import Done, PhotoRows
 from afdcli.results.rowfile import ResultFile, copy_rows, files_of
 
@@ -74,7 +77,7 @@ class Evaluation:
             self.cases = [Case(*case) for case in zip(sources, labels, copies, strict=True)]
         clean = Level("clean", None, 0, options.order if options.degraded is None else self.levels[0].order)
         costs = {name: (one.added_parameters(), one.added_macs()) for name, one in self._classifiers.items()}
-        self._run = Run(self._about.backbone, (clean, *self.levels), costs)
+        self._run = Run(self._about.backbone, (clean, *self.levels), costs, options.read.truncated == "read")
         self.outcomes = Outcomes(self._run, len(self.cases))
         """What is known of the photos so far."""
         self._seconds, self._images = dict.fromkeys(self._classifiers, 0.0), 0
@@ -82,7 +85,9 @@ class Evaluation:
 
     def _open_outcomes(self) -> PhotoRows:
         options, content = self._options, self._record()
-        file = ResultFile(self.outcomes_path, COLUMNS, content, resume=options.resume, overwrite=options.overwrite)
+        file = ResultFile(
+            self.outcomes_path, self._run.columns, content, resume=options.resume, overwrite=options.overwrite
+        )
         sources, size = [case.source for case in self.cases], _batch_size(options, self.levels)
         return PhotoRows(file, sources, size=size, each=self._run.each)
 
@@ -156,7 +161,7 @@ class Evaluation:
             self._images += next(places) * len(self._run.levels)
 
     def rows(self) -> list[Row]:
-        """The values for `COLUMNS`: for each classifier the undamaged photos first, then every level.
+        """The values for `accuracy.COLUMNS`: for each classifier the undamaged photos first, then every level.
 
         Raises:
             WrongUse: not one photo could be read, or has a copy that is as it was made.
@@ -182,10 +187,17 @@ class Evaluation:
         options, content = self._options, {**self._record(), "milliseconds": self.outcomes.milliseconds}
         again = options.overwrite or options.resume
         if options.per_photo is not None:
-            copy_rows(self.outcomes_path, options.per_photo, COLUMNS, content, overwrite=again)
+            copy_rows(self.outcomes_path, options.per_photo, self._run.columns, content, overwrite=again)
         with self._lock:
-            write_measured(options.output, found, [self.outcomes], content, compare=options.compare, overwrite=again)
+            pictures = Pictures(partial(_paths, self.cases), options.read, options.workers) if options.compare else None
+            write_measured(options.output, found, [self.outcomes], content, compare=pictures, overwrite=again)
         return found
+
+
+def _paths(cases: Sequence[Case], names: Collection[str]) -> dict[str, str]:
+    """Where those of the photos are that are called `names`."""
+    named = ((printable(case.source.name), case.source.path) for case in cases)
+    return {name: path for name, path in named if name in names}
 
 
 def from_outcomes(options: EvaluateOptions, *, writes: bool = True) -> list[Row]:
@@ -202,8 +214,20 @@ def from_outcomes(options: EvaluateOptions, *, writes: bool = True) -> list[Row]
     found = [row for one in measured for row in one.rows()]
     if writes:
         content = record(PROGRAM, {"outcomes": [digest(path) for path in options.outcomes]}, options)
-        overwrite = options.overwrite
-        write_measured(options.output, found, measured, content, compare=options.compare, overwrite=overwrite)
+        find = partial(_still_there, options.outcomes)
+        read = replace(options.read, truncated="read")  # as some may have been
+        pictures = Pictures(find, read, options.workers) if options.compare else None
+        write_measured(options.output, found, measured, content, compare=pictures, overwrite=options.overwrite)
+    return found
+
+
+def _still_there(files: Sequence[Path], names: Collection[str]) -> dict[str, str]:
+    """Where the photos called `names` are that were measured for `files`: those that are on this machine."""
+    datasets = {(read_record(file) or {}).get("options", {}).get("dataset") for file in files}
+    found: dict[str, str] = {}
+    for dataset in sorted(one for one in datasets if isinstance(one, str) and not is_uri(one)):
+        with suppress(WrongUse):  # It is not there any more, or has no photos any more.
+            found = find_named([dataset], names, dataset=True) | found
     return found
 
 

@@ -14,7 +14,7 @@ from afdcli.formats.rows import Row
 from afdcli.machines.locks import Lock
 from afdcli.machines.processes import CRASHED, ordered_map
 from afdcli.options.gallery import GalleryOptions
-from afdcli.photos.sources import Sources, printable
+from afdcli.photos.sources import find_named
 from afdcli.photos.thumbnails import LARGE, SMALL, Thumbnail, make, name_of
 from afdcli.results.gallery import PAGE, Shown, page, read_predictions
 from afdcli.results.record import check_may_write, digest, read_record, record, write_record
@@ -57,12 +57,7 @@ class Gallery:
         """The paths of the photos called `names`: found as they were when they were classified."""
         known = read_record(self._options.predictions) or {}
         inputs = self._options.photos or tuple(known.get("options", {}).get("inputs", ()))
-        found: dict[str, str] = {}
-        if inputs and "-" not in inputs:
-            for source in Sources(inputs):
-                name = printable(source.name)
-                if name in names and not source.error:
-                    found.setdefault(name, source.path)
+        found = find_named(inputs, names) if inputs and "-" not in inputs else {}
         if names and not found:
             raise WrongUse(
                 f"None of the photos in '{self._options.predictions}' is found from this folder. Run afd gallery where "

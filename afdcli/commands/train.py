@@ -203,7 +203,7 @@ def _open_log(path: Path, content: dict[str, Any], options: TrainOptions, kept: 
         OutputRefused: it must not be replaced, or has other rows than were written.
     """
     log = ResultFile(path, LOG_COLUMNS, content, resume=options.resume, overwrite=options.overwrite)
-    log.keep(sum((row["step"] or 0) <= kept.done for row in log.kept()))
+    log.truncate(sum((row["step"] or 0) <= kept.done for row in log.kept()))
     if log.rows and kept.log not in ("", digest(path)):
         log.leave()
         raise OutputRefused(

@@ -10,7 +10,6 @@ import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import Any
 
 from afdcli.errors import AfdError
@@ -121,6 +120,8 @@ def _jxl_provider() -> str | None:
         import pillow_jxl  # noqa: F401
     except ImportError:
         return None
+    from importlib import metadata  # only here: `afd --help` imports this file
+
     return f"pillow-jxl-plugin {metadata.version('pillow-jxl-plugin')}"
 
 
@@ -217,6 +218,8 @@ CODECS = {
 
 @functools.cache
 def _corruptions_provider() -> str | None:
+    from importlib import metadata  # as above
+
     try:
         return f"imagecorruptions-imaug {metadata.version('imagecorruptions-imaug')}"
     except metadata.PackageNotFoundError:

@@ -6,7 +6,6 @@ import functools
 import math
 import os
 import sys
-from importlib import metadata
 from pathlib import Path
 
 from afdcli.machines import limits
@@ -113,6 +112,7 @@ def keep_to_quota() -> None:
 def may_have_gpu() -> bool:
     """Whether torch may find a GPU here. Where this is False, it need not be asked."""
     import platform  # as above
+    from importlib import metadata  # as above
 
     build = metadata.version("torch").partition("+")[2]
     return (

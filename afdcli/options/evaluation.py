@@ -144,8 +144,9 @@ class EvaluateOptions(SmallestOptions):
         bool,
         SameRows(),
         Doc(
-            "Also write a Markdown table, curves over quality and over size as PNGs, and how many fewer bytes give the"
-            " same accuracy as CSV, beside the output."
+            "Also write a page for the browser with the classes that are hit worst and their photos that flip, a"
+            " Markdown table, curves over quality and over size as PNGs, and how many fewer bytes give the same"
+            " accuracy as CSV, beside the output."
         ),
     ] = False
     per_photo: Annotated[
@@ -161,8 +162,8 @@ class EvaluateOptions(SmallestOptions):
         tuple[Path, ...],
         Named("--from"),
         Doc(
-            "Make rows, table and curves of what --per-photo wrote to this file, without photos and network; may be"
-            " repeated, for parts of a data set, several modules or several backbones."
+            "Make rows, table, curves and page of what --per-photo wrote to this file, without photos and network; may"
+            " be repeated, for parts of a data set, several modules or several backbones."
         ),
     ] = ()
     resume: Resume = False

@@ -224,6 +224,10 @@ class Damaged:
     """(1 + levels,) the JPEG quality factor in each file's tables, NaN where it has none."""
     stamp: str = UNKNOWN
     """What the photo's file was just before it was read, see `stamp`."""
+    complete: bool = True
+    """Whether nothing of the undamaged photo is lost."""
+    present: float = 100.0
+    """How much of it is there, in percent of its rows."""
 
 
 def damage(
@@ -254,7 +258,8 @@ def damage(
             views.append(decoded if level.order == "crop-first" else preprocessing(decoded))
             sizes.append((len(file), decoded.width * decoded.height))
         pixels = np.stack([np.asarray(view) for view in views])
-        return Damaged(case, "", pixels, np.array(sizes), np.array(qualities, dtype=np.float32), before)
+        told = np.array(qualities, dtype=np.float32)
+        return Damaged(case, "", pixels, np.array(sizes), told, before, photo.complete, photo.present)
     except UnreadableImage as error:
         return Damaged(case, str(error), stamp=before)
     except MemoryError:

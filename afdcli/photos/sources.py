@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -355,6 +355,19 @@ def _location(path: str) -> tuple[Identity, str]:
         path = os.path.realpath(path)
     folder, name = os.path.split(path)
     return identity(folder or "."), name
+
+
+def find_named(inputs: Sequence[str], names: Collection[str], *, dataset: bool = False) -> dict[str, str]:
+    """Where the photos of `inputs` are that rows call by one of `names`: paths, see `Source`. Not all may be found.
+
+    Raises:
+        WrongUse: see `Sources`.
+    """
+    found: dict[str, str] = {}
+    for source in Sources(inputs, dataset=dataset) if names else ():
+        if not source.error and (name := printable(source.name)) in names:
+            found.setdefault(name, source.path)
+    return found
 
 
 def printable(name: str) -> str:

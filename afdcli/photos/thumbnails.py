@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 from afdcli import atomic
 from afdcli.errors import UnreadableImage
 from afdcli.options import ReadOptions
-from afdcli.photos.reading import read_rgb
+from afdcli.photos.reading import decode_rgb, read_file
 from afdcli.photos.stamp import stamp
 
 SMALL, LARGE = 300, 1600
@@ -45,10 +46,22 @@ def make(wanted: Thumbnail, read: ReadOptions) -> str:
     if wanted.path.exists():
         return ""
     try:
-        image = read_rgb(wanted.source, read, wanted.side // 2).image
+        picture = encoded(read_file(wanted.source), wanted.side, read)
     except UnreadableImage as error:
         return str(error)
-    image.thumbnail((wanted.side, wanted.side), Image.Resampling.LANCZOS, reducing_gap=2)
     with atomic.file(wanted.path) as fresh:
-        image.save(fresh, "WEBP", **SETTINGS)
+        fresh.write_bytes(picture)
     return ""
+
+
+def encoded(data: bytes, side: int, read: ReadOptions) -> bytes:
+    """The photo whose file has these bytes, as a WebP file whose longer side is at most `side` pixels.
+
+    Raises:
+        UnreadableImage: it cannot be read.
+    """
+    image = decode_rgb(data, read, side // 2).image
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2)
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", **SETTINGS)
+    return buffer.getvalue()

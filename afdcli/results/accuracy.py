@@ -11,7 +11,7 @@ import numpy as np
 from afdcli.formats.rows import Row
 from afdcli.options import IMAGENET_C
 from afdcli.photos.damage import Level
-from afdcli.results.naming import damage_title, in_markdown, told_apart
+from afdcli.results.naming import in_markdown, level_title, told_apart
 from afdcli.results.statistics import (
     calibration_error,
     compare,
@@ -183,9 +183,7 @@ def markdown(
     ]
     for level in zip(*by_name.values(), strict=True):
         row = level[0]
-        passes = f", {row['passes']} passes" if row["passes"] > 1 else ""
-        title = "undamaged" if row["quality"] is None else f"{damage_title(row['codec'])} {row['quality']}{passes}"
-        lines.append([title, *map(_cell, level)])
+        lines.append([level_title(row["codec"], row["quality"], row["passes"]), *map(_cell, level)])
     means = {
         name: float(np.mean([row[figure] for row in by_name[name][1:]])) for name in names if len(by_name[name]) > 1
     }

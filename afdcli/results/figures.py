@@ -18,7 +18,7 @@ from matplotlib.ticker import LogLocator
 from afdcli import atomic
 from afdcli.formats.marks import PNG_KEY
 from afdcli.formats.rows import Row
-from afdcli.results.naming import damage_title, is_compression, told_apart, visible
+from afdcli.results.naming import WEIGHTS, damage_title, is_compression, told_apart, visible
 
 RIGHT_ANGLE = 90.0
 SMOOTHING = 50
@@ -26,7 +26,6 @@ SMOOTHING = 50
 
 ABREAST = 7
 """How many panels stand beside each other."""
-WEIGHTS = {"none": "without a module", "auto": "with the module"}
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,7 @@
-"""A page that shows photos with what was found in them: one folder, opened by a double click, without a server.
-
-The page has everything inside but the pictures. Its policy allows it no remote sources, and what is in it of others,
-names and labels, is data that it shows as text.
-"""
+"""A page that shows photos with what was found in them. It has everything inside but the pictures."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -19,8 +13,8 @@ from afdcli.errors import OutputRefused
 from afdcli.formats.rows import FORMATS, Csv, JsonLines, Row
 from afdcli.photos.sources import printable
 from afdcli.results.predictions import FACTS, QUALITY, RANKED
+from afdcli.results.webpage import render
 
-PAGES = Path(__file__).parent / "pages"
 PAGE = "index.html"
 
 
@@ -106,32 +100,10 @@ class Shown:
 
 def page(title: str, shown: Sequence[Shown], names: tuple[str, str] | None = None) -> str:
     """The page as HTML; `names` are those of the two results where they are compared."""
-    import jinja2
-
-    parts = {
-        name: (PAGES / f"gallery.{ending}").read_text("utf-8") for name, ending in (("style", "css"), ("script", "js"))
-    }
     content: Mapping[str, Any] = {
         "what": "photo" if names is None else "photo of another class",
         "name": names[0] if names else "",
         "other": names[1] if names else "",
         "photos": [one.entry() for one in shown],
     }
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    return environment.from_string((PAGES / "gallery.html").read_text("utf-8")).render(
-        title=title,
-        count=len(shown),
-        data=_as_script(content),
-        **parts,
-        **{f"{name}_hash": _digest(text) for name, text in parts.items()},
-    )
-
-
-def _as_script(content: Any) -> str:
-    """JSON that may stand inside a script element: with no `<`, nothing in it ends the element or begins another."""
-    return json.dumps(content, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
-
-
-def _digest(text: str) -> str:
-    """What a page's policy knows an inline part by."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return render("gallery", title, content, count=len(shown))

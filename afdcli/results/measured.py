@@ -16,10 +16,10 @@ from afdcli.machines.locks import Lock
 from afdcli.machines.processes import in_parts
 from afdcli.photos.damage import Level
 from afdcli.results.accuracy import COLUMNS, markdown
+from afdcli.results.accuracy_page import Pictures, page
 from afdcli.results.journal import foreign
-from afdcli.results.naming import beside, rates_beside
-from afdcli.results.outcomes import ARRAYS, LEVEL, Outcomes, Run, key_of
-from afdcli.results.outcomes import COLUMNS as OUTCOMES
+from afdcli.results.naming import beside, rates_beside, visible
+from afdcli.results.outcomes import ARRAYS, LEVEL, Outcomes, Run, columns, key_of
 from afdcli.results.record import digest, read_record
 from afdcli.results.rowfile import ResultFile, read_rows
 
@@ -32,20 +32,25 @@ def write_measured(
     outcomes: Sequence[Outcomes],
     content: Mapping[str, Any],
     *,
-    compare: bool,
+    compare: Pictures | None,
     overwrite: bool,
 ) -> None:
     """Write `found`, the rows of all `outcomes`, to `output`; and, to `compare` them, all that then lies beside.
 
+    What they are compared with are these pictures of some photos; None: they are not compared.
+
     Raises:
         OutputRefused: one of them cannot be written, or must not be replaced.
     """
-    also = beside(output) if compare else []
+    also = beside(output) if compare is not None else []
     with Lock(output), ResultFile(output, COLUMNS, content, resume=None, overwrite=overwrite, also=also) as file:
         file.write(found)
-        if compare:
-            rates = _compare(found, outcomes, *also)
-    if compare:
+        if compare is not None:
+            table, curves, sizes, html = also
+            rates = _compare(found, outcomes, table, curves, sizes)
+            with atomic.file(html) as fresh:
+                fresh.write_text(page(visible(output.stem), found, outcomes, compare), encoding="utf-8")
+    if compare is not None:
         from afdcli.results import rate
 
         with ResultFile(rates_beside(output), rate.COLUMNS, content, resume=None, overwrite=overwrite) as file:
@@ -76,12 +81,15 @@ def read_outcomes(path: Path) -> Outcomes:
         WrongUse: it is none, or is unfinished, or was changed since.
     """
     content = _record_of(path)
+    settings = content.get("settings")
+    settings = settings if isinstance(settings, dict) else {}
+    read = settings.get("read")
+    reads_truncated = isinstance(read, dict) and read.get("truncated") == "read"
     try:
-        outcomes = _add_up(read_rows(path, OUTCOMES))
+        outcomes = _add_up(read_rows(path, columns(reads_truncated=reads_truncated)))
     except (ValueError, KeyError, TypeError, OutputRefused):
         raise WrongUse(str(foreign(path))) from None
-    settings = content.get("settings")
-    outcomes.settings = settings if isinstance(settings, dict) else {}
+    outcomes.settings = settings
     took = content.get("milliseconds")
     if isinstance(took, dict):
         outcomes.milliseconds = {str(name): float(one) for name, one in took.items() if isinstance(one, int | float)}
@@ -187,6 +195,8 @@ def _end_to_end(parts: Sequence[Outcomes]) -> Outcomes:
         if all(name in one for one in took)
     }
     joined.settings = parts[0].settings
+    for one in parts:
+        joined.names |= one.names
     return joined
 
 
@@ -225,4 +235,5 @@ def _side_by_side(found: Sequence[Outcomes]) -> Outcomes:
     joined = Outcomes.of(Run(first.run.backbone, first.run.levels, costs), paths, failed, arrays)
     for one in reversed(found):
         joined.milliseconds |= one.milliseconds
+        joined.names |= one.names
     return joined

@@ -13,6 +13,10 @@ MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|$~^&])")
 """What may mean something in Markdown, or in the dialects that know tables and formulas."""
 
 
+WEIGHTS = {"none": "without a module", "auto": "with the module"}
+"""What pictures and pages call those of the weights that are no file."""
+
+
 def visible(name: str) -> str:
     r"""`name` on one line: control characters, which could move the cursor, show as `\n`, `\x1b`."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in printable(name))
@@ -28,6 +32,13 @@ def damage_title(kind: str) -> str:
     codec, blank, rest = kind.partition(" ")
     title = CODECS[codec].title if codec in CODECS else codec.replace("_", " ")
     return f"{title}{blank}{rest}"
+
+
+def level_title(codec: str, quality: int | None, passes: int) -> str:
+    """What a table calls a level of damage: `JPEG 10, 2 passes`."""
+    if quality is None:
+        return "undamaged"
+    return f"{damage_title(codec)} {quality}" + f", {passes} passes" * (passes > 1)
 
 
 def is_compression(kind: str) -> bool:
@@ -55,8 +66,14 @@ def _last(name: str, count: int, suffix: bool) -> str:
 
 
 def beside(output: Path) -> list[Path]:
-    """The table and the pictures that a comparison leaves beside the rows at `output`."""
-    return [*(output.with_suffix(ending) for ending in (".md", ".png")), output.with_name(f"{output.stem}-rate.png")]
+    """The table, the pictures and the page that a comparison leaves beside the rows at `output`."""
+    sizes = output.with_name(f"{output.stem}-rate.png")
+    return [output.with_suffix(".md"), output.with_suffix(".png"), sizes, page_beside(output)]
+
+
+def page_beside(output: Path) -> Path:
+    """The page that is one of these."""
+    return output.with_suffix(".html")
 
 
 def rates_beside(output: Path) -> Path:

@@ -16,7 +16,7 @@ from afdcli.formats.rows import Row
 from afdcli.photos.damage import Damaged, Level
 from afdcli.photos.sources import printable
 from afdcli.results.accuracy import Measured, recovered_overall, rows
-from afdcli.results.predictions import RANKED
+from afdcli.results.predictions import COMPLETE, RANKED
 
 TOP = 5
 """How many classes a row names, if there are so many."""
@@ -45,11 +45,19 @@ COLUMNS: dict[str, type] = {
 }
 """`path`, `status`, `error`, `drift` and the ranked classes are as in `afd classify`, but with all digits that there
 are; level, `parameters` and `macs` as in the rows of `afd evaluate`. `bytes` and `pixels` are of the level's file,
-`table_quality` is the JPEG quality in its tables. `label`, `index` and `prob` are of the right class, where known."""
+`table_quality` is the JPEG quality in its tables. `label`, `index` and `prob` are of the right class, where known. See
+also `columns`."""
 ARRAYS = ("labels", "sizes", "classes", "probabilities")
 """What is kept: (photos,) the right classes, -1 where they are not known; (photos, levels, 2) the bytes of each file
 and its pixels; (photos, weights, levels, TOP) the most probable classes, -1 where there are no more; and (photos,
 weights, levels, 2) the probabilities of the most probable class and of the right one."""
+
+
+def columns(*, reads_truncated: bool) -> dict[str, type]:
+    """The columns of a run: one that `reads_truncated` photos tells which those are, as `afd classify` does."""
+    return COLUMNS | COMPLETE if reads_truncated else COLUMNS
+
+
 _INDICES = [f"index_{rank}" for rank in range(1, TOP + 1)]
 
 
@@ -77,6 +85,13 @@ class Run:
     """The undamaged one first."""
     costs: Mapping[str, tuple[int, int]]
     """For each of the weights, as `--weights` calls it: the parameters and the multiply-adds that it adds."""
+    reads_truncated: bool = False
+    """Whether the rows tell what of each photo could be read."""
+
+    @property
+    def columns(self) -> dict[str, type]:
+        """Those of the rows."""
+        return columns(reads_truncated=self.reads_truncated)
 
     @property
     def each(self) -> int:
@@ -89,9 +104,11 @@ class Run:
         Of a photo that could not be read they have the error, and nothing that was measured.
         """
         found: list[Row] = []
+        told = {name: getattr(photo, name) for name in COMPLETE if self.reads_truncated and not photo.error}
         for weights, (parameters, macs) in self.costs.items():
             shared = {
-                **dict.fromkeys(COLUMNS),
+                **dict.fromkeys(self.columns),
+                **told,
                 "path": printable(photo.case.source.name),
                 "status": "error" if photo.error else "ok",
                 "error": printable(photo.error) or None,
@@ -152,6 +169,8 @@ class Outcomes:
         self.run = run
         self.paths: list[str] = []
         """The photos that could be read, in order."""
+        self.names: dict[int, str] = {}
+        """What the classes are called that photos are in, or seem to be."""
         self.failed: dict[str, str] = {}
         """Those that could not, and why."""
         self.milliseconds: dict[str, float] = {}
@@ -202,6 +221,9 @@ class Outcomes:
             )
         except (TypeError, OverflowError) as error:
             raise ValueError(path) from error
+        self.names |= {row["index_1"]: str(row["label_1"]) for row in rows}
+        if label is not None:
+            self.names[label] = str(rows[0]["label"])
         self.paths.append(path)
 
     def array(self, name: str) -> np.ndarray:

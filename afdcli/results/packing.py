@@ -145,7 +145,7 @@ class Packing:
             self._put()
         if is_new or manifest.rows < first + len(held) or not all(copy.known for copy in held):
             if manifest.rows > first:
-                manifest.keep(first)
+                manifest.truncate(first)
             manifest.write([copy.row for copy in held])
         self._first, self._held, self._fresh, self._beside = first + len(held), [], None, ""
 

@@ -218,7 +218,10 @@ def _mean_distances(drawn: Pair, along: str) -> np.ndarray:
 
 
 def _band(drawn: Pair, accuracies: np.ndarray) -> Band:
-    """The 95 % band of the distance in the logarithm of bytes at `accuracies`, where nearly all samples reach."""
+    """The 95 % band of the distance in the logarithm of bytes at `accuracies`, where nearly all samples reach.
+
+    It is empty where they reach none, as those of few photos may.
+    """
     ways = np.full((2, len(drawn[0].count), len(accuracies)), np.nan)
     for one, way in zip(drawn, ways, strict=True):
         x, y = one.axes("accuracy")
@@ -226,6 +229,8 @@ def _band(drawn: Pair, accuracies: np.ndarray) -> Band:
             way[mine] = Curves(x[mine, :count], y[mine, :count]).at(accuracies)
     distance = ways[1] - ways[0]
     reached = np.isfinite(distance).mean(0) >= COMMON
+    if not reached.any():
+        return np.empty(0), np.empty(0)
     low, high = np.nanquantile(distance[:, reached], (0.025, 0.975), axis=0)
     return low, high
 

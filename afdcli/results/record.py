@@ -181,9 +181,9 @@ def _maker(path: Path, resume: bool) -> str | None:
         if found is not None and (resume or "files" not in found):  # Those of before there were lists have none.
             return str(found["program"])
         return _listed(path, found)
-    if ending == ".html":
-        return _listed(path, read_record(path))
-    if ending == ".md":
+    if ending == ".html" and (found := read_record(path)) is not None:
+        return _listed(path, found)
+    if ending in (".md", ".html"):
         return _listed(path, read_record(path.with_suffix(".csv")))
     mark = read_mark(path)
     if ending == ".png" and (mark is None or mark.startswith("Matplotlib")):

@@ -67,7 +67,7 @@ class PhotoRows:
             self._file.leave()
             raise
         if stay * each < file.rows:
-            self._file.keep(stay * each)
+            self._file.truncate(stay * each)
             self._stamps.keep(stay)
         self._had = stay
         again = sum(min(size, stay - size * one) for one in self.anew.batches)

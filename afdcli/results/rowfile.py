@@ -130,7 +130,7 @@ class ResultFile:
         if self._whole is not None and (read_record(self.path) or {}).get("complete"):
             self._journal.path.unlink()
 
-    def keep(self, rows: int) -> None:
+    def truncate(self, rows: int) -> None:
         """Cut the file after its first `rows` rows. It is not finished any more, then."""
         self._write_record(complete=False)
         self._journal.truncate(rows)

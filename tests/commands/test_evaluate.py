@@ -242,14 +242,16 @@ def test_a_comparison_leaves_a_table_and_curves_beside_the_rows(fixture, request
     run.write()
     assert "JPEG 10" in (tmp_path / "a.md").read_text()
     assert Image.open(tmp_path / "a.png").size[1] == 600
+    assert "test_vit" in (tmp_path / "a.html").read_text("utf-8")
     with pytest.raises(OutputExists, match="Add --overwrite"):
         Evaluation(options)
     run = Evaluation(replace(options, overwrite=True))
     list(run.photos())
     run.write()
-    (tmp_path / "mine.md").touch()
-    with pytest.raises(OutputRefused, match=r"mine\.md' exists"):
-        Evaluation(replace(options, output=tmp_path / "mine.csv"))
+    for name in ("mine.md", "yours.html"):
+        (tmp_path / name).touch()
+        with pytest.raises(OutputRefused, match=rf"{name}' exists"):
+            Evaluation(replace(options, output=(tmp_path / name).with_suffix(".csv")))
 
 
 def test_photos_without_labels_give_agreement_only(plain):

@@ -69,6 +69,7 @@ def asked(dataset, share, **others):
     return EvaluateOptions(dataset, lose=share, codecs="jpeg", workers=0, weights=("none",), **others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", [1, 2, 37, 50, 51, 89, 99, 100])
 def test_the_right_quality_is_found_in_at_most_8_levels(monkeypatch, dataset, quality):
     """Two photos of 40 break just below it: 5 points, where less than 5 is asked for."""
@@ -86,6 +87,7 @@ def test_files_are_compared_with_the_photos_and_with_jpeg_90(monkeypatch, datase
     assert row["saved_jpeg90"] == 0 and row["images"] == PHOTOS
 
 
+@pytest.mark.slow
 def test_each_of_the_weights_is_searched_for_on_the_same_files(monkeypatch, dataset):
     breaks = breaking_at([60, 60])
     options = replace(asked(dataset, 5, sure="no"), weights=("none", "auto"))
@@ -96,6 +98,7 @@ def test_each_of_the_weights_is_searched_for_on_the_same_files(monkeypatch, data
     assert told == f"afd degrade {dataset} copies --level jpeg:60 --level jpeg:40 --icc ignore"
 
 
+@pytest.mark.slow
 def test_photos_that_are_too_few_say_how_many_would_do(monkeypatch, dataset):
     (row,) = searched(monkeypatch, asked(dataset, 1.0), none=Known(breaking_at([])))
     assert row["quality"] is row["kilobytes"] is row["saved"] is None
@@ -104,11 +107,13 @@ def test_photos_that_are_too_few_say_how_many_would_do(monkeypatch, dataset):
     assert degrade_command([row], asked(dataset, 1.0)) == ""
 
 
+@pytest.mark.slow
 def test_where_the_best_quality_loses_more_no_number_of_photos_helps(monkeypatch, dataset):
     (row,) = searched(monkeypatch, asked(dataset, 5, sure="no"), none=Known(breaking_at([101] * 4)))
     assert (row["quality"], row["loss"], row["photos_needed"]) == (None, 10, None)
 
 
+@pytest.mark.slow
 def test_being_sure_takes_a_better_quality(monkeypatch, dataset):
     breaks = breaking_at([80, 70, 60, 50, 40, 30, 20, 10])
     (sure,) = searched(monkeypatch, asked(dataset, 15), none=Known(breaks))

@@ -58,6 +58,7 @@ def test_every_classifier_is_known_with_its_head_and_its_sizes(name):
     assert len(found.architecture.heads) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "densenet121", "mobilenet_v3_small", "regnet_y_400mf"])
 def test_a_checkpoint_of_other_classes_goes_before_the_published_weights(name, tmp_path):
     torch.manual_seed(0)
@@ -70,6 +71,7 @@ def test_a_checkpoint_of_other_classes_goes_before_the_published_weights(name, t
         assert torch.equal(backbone.model(images), model(images))
 
 
+@pytest.mark.slow
 def test_densenets_published_names_are_read(kept):
     state = torchvision.models.densenet121().state_dict()
     old = {name.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): one for name, one in state.items()}

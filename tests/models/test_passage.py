@@ -96,6 +96,7 @@ def test_two_classifiers_on_one_model_are_apart(backbone, images):
     assert torch.equal(student(images), moved)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_threads_that_run_one_classifier_get_what_each_asked_for(backbone):
     classifier = DedriftedClassifier(backbone, module_of(backbone), "auto").eval()
@@ -112,6 +113,7 @@ def test_threads_that_run_one_classifier_get_what_each_asked_for(backbone):
         assert all(map(torch.equal, threads.map(run, batches), expected))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))], ids=["copy", "pickle"])
 def test_a_copy_is_independent(copied, backbone, images):

@@ -93,6 +93,7 @@ def test_it_answers_as_the_model_does_and_the_module_changes_that(model_and_tap)
     assert not torch.equal(logits(mended(images)), logits(expected))
 
 
+@pytest.mark.slow
 def test_training_leaves_the_model_and_gives_a_module_that_is_plugged_in(model_and_tap, photos, tmp_path):
     model, tap = model_and_tap
     before = {key: value.clone() for key, value in model.state_dict().items()}

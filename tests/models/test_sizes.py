@@ -12,6 +12,7 @@ from afdcli.models.sizes import sized
 torch.set_num_threads(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_vit_relpos", "deit_tiny_patch16_224"])
 @torch.no_grad()
 def test_a_network_takes_another_size_and_has_the_weights_of_before(name):

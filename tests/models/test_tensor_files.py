@@ -151,6 +151,7 @@ def test_a_header_that_is_too_large_is_not_read(length, load, tmp_path):
         load(tmp_path / "a.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -21,6 +21,7 @@ def changed(photo, name, severity, seed=0):
     return np.abs(np.asarray(corrupted(photo, name, severity, np.random.default_rng(seed))).astype(int) - photo).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_each_is_damage_that_is_drawn_by_the_seed_alone(photo, name):
     (level,) = degradations_of(f"{name}:3")

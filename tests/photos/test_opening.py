@@ -55,7 +55,7 @@ def test_a_whole_file_does_not_end_early():
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(
-    st.sampled_from([way.data for way in all_ways()[::9]]),
+    st.deferred(lambda: st.sampled_from([way.data for way in all_ways()[::9]])),
     st.integers(0, 60),
     st.binary(max_size=8),
     st.integers(0, 9000),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
@@ -268,11 +269,16 @@ def turned() -> Iterator[Way]:
             yield Way("TIFF", "turned", bits, "colour", data, right, 1, orientation)
 
 
-def all_ways() -> list[Way]:
-    """All of them, each once."""
+FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "JXL", "PNG", "PPM", "TIFF", "WEBP")
+
+
+@functools.cache
+def all_ways() -> tuple[Way, ...]:
+    """All of them, each once, written when they are first asked for."""
     makers = (tiffs, pngs, bmps, gifs, ppms, lossless, lossy, turned)
     ways = [way for maker in makers for way in maker()]
     seen: dict[str, Way] = {}
     for way in ways:
         seen.setdefault(way.name, replace(way, right=way.right))
-    return list(seen.values())
+    assert {way.format for way in ways} == set(FORMATS)
+    return tuple(seen.values())

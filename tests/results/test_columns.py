@@ -11,7 +11,9 @@ from afdcli.results import accuracy, copies, outcomes, predictions, rate, smalle
 COLUMNS = {
     "afd classify": predictions.columns(1, uses_quality=True, estimates_drift=True, reads_truncated=True),
     "afd evaluate": accuracy.COLUMNS,
-    "afd evaluate --per-photo": [name for name in outcomes.COLUMNS if not re.search("_[2-9]$", name)],
+    "afd evaluate --per-photo": [
+        name for name in outcomes.columns(reads_truncated=True) if not re.search("_[2-9]$", name)
+    ],
     "afd evaluate --compare": rate.COLUMNS,
     "afd evaluate --lose": smallest.COLUMNS,
     "afd degrade": copies.COLUMNS | copies.COMPLETE,

@@ -1,44 +1,12 @@
 """The page in a real browser, where there is one: what is found, sorted, chosen, shown large, and never run."""
 
-import shutil
-
 import pytest
 
 from afdcli.results.gallery import Shown, page
 
 pytestmark = pytest.mark.slow
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 HOSTILE = '<img src=x onerror="document.title=1">.jpg'
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium here")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def opened(browser, tmp_path):
-    """Opens a page of photos, and fails on whatever goes wrong in it."""
-    faults = []
-
-    def opened(shown):
-        (tmp_path / "index.html").write_text(page("rows.csv", shown), encoding="utf-8")
-        tab = browser.new_page(viewport={"width": 1000, "height": 700})
-        tab.on("pageerror", lambda fault: faults.append(str(fault)))
-        tab.on("console", lambda line: faults.append(line.text))
-        tab.on("request", lambda asked: asked.url.startswith(("file:", "data:")) or faults.append(asked.url))
-        tab.goto((tmp_path / "index.html").as_uri())
-        return tab
-
-    yield opened
-    assert not faults
 
 
 def photo(name, label, prob, quality=None, drift=None):
@@ -70,7 +38,7 @@ FEW = [
 
 
 def test_photos_are_filtered_sorted_and_found(opened):
-    tab = opened(FEW)
+    tab = opened(page("rows.csv", FEW))
     assert names(tab) == ["a.jpg", HOSTILE, "sub/c.png"]
     tab.fill("#name", "SUB")
     assert names(tab) == ["sub/c.png"]
@@ -99,7 +67,7 @@ def test_photos_are_filtered_sorted_and_found(opened):
 
 
 def test_the_keyboard_does_it_all(opened):
-    tab = opened(FEW)
+    tab = opened(page("rows.csv", FEW))
     tab.keyboard.press("ArrowRight")
     tab.keyboard.press("Enter")
     assert HOSTILE in tab.inner_text("dialog") and "50.0 %" in tab.inner_text("dialog")
@@ -123,7 +91,8 @@ def test_the_keyboard_does_it_all(opened):
 
 
 def test_of_20000_photos_only_those_in_sight_are_there(opened):
-    tab = opened([photo(f"{number:05}.jpg", f"class {number % 40}", number / 20_000) for number in range(20_000)])
+    many = [photo(f"{number:05}.jpg", f"class {number % 40}", number / 20_000) for number in range(20_000)]
+    tab = opened(page("rows.csv", many))
     assert len(names(tab)) < 100
     tab.keyboard.press("End")
     tab.wait_for_function("document.querySelector('#grid').scrollTop > 100000")

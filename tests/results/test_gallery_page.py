@@ -1,10 +1,9 @@
 import base64
 import hashlib
-import json
 import re
-from html.parser import HTMLParser
 
 import pytest
+from webpages import HOSTILE, Elements
 
 from afdcli.errors import OutputRefused
 from afdcli.formats.rows import FORMATS, Csv, JsonLines
@@ -12,7 +11,6 @@ from afdcli.results.gallery import Shown, classes, page, read_predictions
 from afdcli.results.predictions import columns
 
 COLUMNS = columns(2, uses_quality=False, estimates_drift=True)
-HOSTILE = ("<img src=x onerror=alert(1)>.jpg", '"></script><script>alert(1)</script>', "a&lt;b\u2028.jpg", "]]>--><!--")
 
 
 def row(name, label="cat", **other):
@@ -20,28 +18,11 @@ def row(name, label="cat", **other):
     return values | {"label_2": "dog", "index_2": 4, "prob_2": 0.05, "drift": 1.5} | other
 
 
-class Elements(HTMLParser):
-    """What a browser's parser makes of a page: its elements, and the text of each script."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.names, self.scripts, self.attributes = [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.names.append(tag)
-        self.attributes.append(dict(attributes))
-
-    def handle_data(self, text):
-        if self.names and self.names[-1] == "script":
-            self.scripts.append(text)
-
-
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_and_labels_are_text_wherever_they_stand(name):
     plain, hostile = Elements(page("rows", [Shown(row("a.jpg"))])), Elements(page(name, [Shown(row(name, name))]))
     assert hostile.names == plain.names and hostile.attributes == plain.attributes
-    (entry,) = json.loads(hostile.scripts[0])["photos"]
+    (entry,) = hostile.data["photos"]
     assert entry["name"] == name and entry["classes"][0] == [name, 0.9]
 
 

@@ -11,6 +11,7 @@ import timm
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from webpages import Elements
 
 from afdcli.commands import evaluate as command
 from afdcli.commands.classify import Classification
@@ -20,11 +21,11 @@ from afdcli.methods.afd import AFDConfig, AFDModule
 from afdcli.models.backbones import load_backbone
 from afdcli.models.checkpoint import Checkpoint, save_checkpoint
 from afdcli.models.classifier import load_classifier
-from afdcli.options import ClassifyOptions, Compression, EvaluateOptions, ModelOptions
+from afdcli.options import ClassifyOptions, Compression, EvaluateOptions, ModelOptions, ReadOptions
 from afdcli.photos.damage import Case, Damaged, Level
 from afdcli.photos.sources import Source
 from afdcli.results.accuracy import COLUMNS as ACCURACY
-from afdcli.results.outcomes import ARRAYS, COLUMNS, Outcomes, Run, Said
+from afdcli.results.outcomes import ARRAYS, COLUMNS, Outcomes, Run, Said, columns
 from afdcli.results.record import read_record, write_record
 from afdcli.results.rowfile import read_rows
 
@@ -97,6 +98,7 @@ def made(output):
     return [output.read_bytes(), output.with_suffix(".outcomes.csv").read_bytes()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", range(TOTAL + 1))
 def test_an_interrupted_run_goes_on_and_ends_in_the_same_bytes(folder, tmp_path, seen, stop):
     expected, output = tmp_path / "whole.csv", tmp_path / "a.csv"
@@ -193,6 +195,29 @@ def test_each_photo_has_a_row_for_each_of_the_weights_and_each_level(folder, tmp
     assert [row["table_quality"] for row in rows[:3]] == [75, 30, 4]
 
 
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+def test_photos_that_lost_a_part_are_told_as_classify_tells_them(folder, tmp_path, ending, monkeypatch, classifiers):
+    from afdcli.commands import classify
+
+    monkeypatch.setattr(classify, "load_engine", lambda *_: classifiers["none"])
+    data = (folder / "3" / NAMES[2]).read_bytes()
+    (folder / "3" / NAMES[2]).write_bytes(data[: len(data) * 2 // 3])
+    (folder / "3" / NAMES[4]).write_bytes(b"no photo")
+    kept, read = tmp_path / f"kept{ending}", ReadOptions(truncated="read")
+    found = whole(asked(folder, tmp_path / "a.csv", per_photo=kept, read=read))
+    rows = list(read_rows(kept, columns(reads_truncated=True)))
+    assert list(rows[0]) == [*COLUMNS, "complete", "present"]
+    asked_too = ClassifyOptions((str(folder),), tmp_path / "c.csv", model=MODEL, workers=0, read=read)
+    said = {row["path"]: (row["complete"], row["present"]) for row in Classification(asked_too).rows()}
+    assert {(row["path"], row["complete"], row["present"]) for row in rows} == {
+        (name, *two) for name, two in said.items()
+    }
+    assert said[f"3/{NAMES[0]}"] == (True, 100) and said[f"3/{NAMES[4]}"] == (None, None)
+    assert not said[f"3/{NAMES[2]}"][0] and 0 < said[f"3/{NAMES[2]}"][1] < 100
+    assert from_outcomes(EvaluateOptions(outcomes=(kept,)), writes=False) == found
+    assert Evaluation(asked(folder, tmp_path / "a.csv", read=read, resume=True)).already == TOTAL - BATCH
+
+
 def test_what_undamaged_photos_get_is_what_classify_says(folder, tmp_path, monkeypatch, classifiers):
     from afdcli.commands import classify
 
@@ -242,6 +267,27 @@ def test_table_rows_and_curves_are_made_again_without_photos_and_network(folder,
 
 
 @pytest.mark.slow
+def test_the_page_is_made_again_with_pictures_of_the_photos_that_are_still_there(folder, tmp_path, monkeypatch):
+    kept, output, again = tmp_path / "kept.csv", tmp_path / "a.html", tmp_path / "again" / "a.html"
+    again.parent.mkdir()
+    for name in NAMES:  # without labels, some photos of this network flip
+        (folder / "3" / name).rename(folder / name)
+    whole(asked(folder, output.with_suffix(".csv"), per_photo=kept, compare=True))
+    monkeypatch.delattr(command, "load_engine")
+    options = EvaluateOptions(outcomes=(kept,), output=again.with_suffix(".csv"), compare=True)
+    from_outcomes(options)
+    assert again.read_bytes() == output.read_bytes()
+    first = Elements(output.read_text("utf-8")).data
+    assert first["pictures"] and first["pictures"].keys() <= {*NAMES}
+    picture(50).save(folder / (replaced := next(iter(first["pictures"]))), quality=40)
+    from_outcomes(replace(options, overwrite=True))
+    assert Elements(again.read_text("utf-8")).data["pictures"].keys() == first["pictures"].keys() - {replaced}
+    shutil.rmtree(folder)
+    from_outcomes(replace(options, overwrite=True))
+    assert Elements(again.read_text("utf-8")).data == {**first, "pictures": {}}
+
+
+@pytest.mark.slow
 def test_parts_of_a_data_set_make_the_whole_of_it(folder, tmp_path):
     rows = whole(asked(folder, tmp_path / "a.csv"))
     kept = []
@@ -287,6 +333,8 @@ def test_several_backbones_have_rows_tables_and_lines_of_their_own(folder, tmp_p
     found = from_outcomes(EvaluateOptions(outcomes=(first, renamed), output=output, compare=True))
     assert found == [*rows, *others] and others[0]["backbone"] == "another"
     assert output.with_suffix(".md").read_text().count("| undamaged |") == 2
+    runs = Elements(output.with_suffix(".html").read_text("utf-8")).data["runs"]
+    assert [one["backbone"] for one in runs] == ["test_resnet", "another"]
 
 
 def named(classifier, backbone):

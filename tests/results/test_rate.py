@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+import webpages
+from hypothesis import given
+from hypothesis import strategies as st
 
 from afdcli.photos.damage import Level
 from afdcli.results import rate
@@ -161,3 +164,18 @@ def test_the_table_names_both_curves_their_range_and_intervals(evaluated):
     assert lines[1] == "Bjontegaard deltas of top-1, with 95 % intervals."
     figures = f"{rows[0]['bd_rate']:+.1f} % ({rows[0]['bd_rate_low']:+.1f} to {rows[0]['bd_rate_high']:+.1f})"
     assert lines[5].startswith(f"| AVIF, none | JPEG, none | {figures} | {rows[0]['accuracy_from']:.1f} to ")
+
+
+@pytest.mark.slow
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 2), st.integers(1, 4), st.booleans())
+def test_of_few_photos_there_are_rows_or_reasons_whatever_is_measured(seed, photos, weights, levels, labelled):
+    """Their samples may reach no accuracy in common."""
+    rng = np.random.default_rng(seed)
+    seen = rng.integers(0, 2, (photos, weights, 1 + levels))
+    labels = rng.integers(0, 2, photos) if labelled else None
+    qualities = range(levels, 0, -1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rate, "SAMPLES", 60)
+        rows = rate_rows(webpages.outcomes(seen, labels, weights=("none", "auto")[:weights], qualities=qualities))
+    for row in rows:
+        assert row["reason"] or None not in (row["bd_rate"], row["bd_accuracy"])

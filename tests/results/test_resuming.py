@@ -96,6 +96,7 @@ def half(path):
     return data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("broken", [[0], [4], [7], [0, 1, 2], [2, 3, 7], list(range(TOTAL))])
 def test_photos_that_failed_are_tried_again(folder, tmp_path, ending, broken):
@@ -109,6 +110,7 @@ def test_photos_that_failed_are_tried_again(folder, tmp_path, ending, broken):
     assert run(folder, output, resume=True).already == TOTAL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("replaced", [[0], [5], [7], [1, 6]])
 def test_photos_that_were_replaced_are_done_anew_with_their_batch_and_no_others(
@@ -157,6 +159,7 @@ def test_photos_that_vanished_from_a_list_become_errors(folder, tmp_path, ending
     again(listed, output, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("stop", range(1, TOTAL + 1))
 def test_it_may_be_stopped_while_it_does_rows_anew(folder, tmp_path, ending, stop):

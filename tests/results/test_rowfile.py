@@ -198,7 +198,7 @@ def test_keep_cuts_the_file_after_that_many_rows(tmp_path, ending):
     path, whole = tmp_path / f"rows{ending}", finish(tmp_path / f"whole{ending}")
     with begin(path) as file:
         file.write(ROWS[:5])
-        file.keep(2)
+        file.truncate(2)
         assert file.rows == 2
         assert read(path) == expected(path, ROWS[:2])
         file.write(ROWS[2:])
@@ -211,7 +211,7 @@ def test_a_snapshot_does_not_change_when_the_file_is_cut_and_grows_again(tmp_pat
         before = list(file.kept())
         reader = file.kept(tmp_path / "snapshot")
         next(reader)
-        file.keep(1)
+        file.truncate(1)
         file.write(reversed(ROWS))
         assert list(reader) == before[1:]
 

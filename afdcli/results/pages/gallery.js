@@ -1,24 +1,13 @@
-"use strict";
-// Everything shown is set as text, never as markup: names and labels are anybody's.
-const data = JSON.parse(document.getElementById("data").textContent);
+
+// ---- the gallery
 const photos = data.photos.map((row, number) => ({ number, ...row }));
 const good = photos.filter((photo) => !photo.error), bad = photos.filter((photo) => photo.error);
-const $ = (id) => document.getElementById(id);
 const grid = $("grid"), canvas = $("canvas"), large = $("large");
 const WIDTH = 196, HEIGHT = 228, SPARE = 2; // a card with its gap, and rows kept ready above and below
 let shown = [], here = 0, across = 1;
 const chosen = new Set(), cards = new Map(), unused = [];
 
-function element(name, className, text) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-const percent = (share) => (share === null || share === undefined ? "" : `${(100 * share).toFixed(1)} %`);
 const best = (photo) => photo.classes[0] ?? ["", null];
-const short = (label) => label.split(", ")[0]; // of ImageNet's several names for a class, the first
-const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 
 // ---- which photos, in which order
 function limits(name) {
