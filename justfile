@@ -10,7 +10,7 @@ setup:
 
 # The loop of a minute: all tests but the slow ones. Ends with the time it took.
 test *arguments:
-    {{python}} -m pytest -m 'not slow' -n auto {{arguments}}
+    {{python}} -m pytest -m 'not slow' -n auto --dist loadfile {{arguments}}
 
 # Every test that needs no cluster.
 test-all *arguments:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # A command that a test starts is compiled once, as users have it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # Threads that wait for a busy processor make all of it slower.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="afd-tests-")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background jobs ignore it, and so would children.
 

@@ -65,6 +65,7 @@ def test_imports_point_down_and_go_in_no_circle(capsys, monkeypatch):
     assert lint_imports(config_filename="pyproject.toml", no_cache=True) == 0, capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_every_start_imports_needs_the_standard_library_and_typer_alone():
     assert imported(*(one for room in LIGHT for one in modules_of(room))) <= imported("typer")
 
@@ -75,6 +76,7 @@ def test_what_workers_import_needs_no_torch(name):
     assert not {"torch", "torchvision", "timm"} & imported(*modules_of(name))
 
 
+@pytest.mark.slow
 def test_nothing_is_longer_than_can_be_read():
     long = set()
     for path in (ROOT / "afdcli").rglob("*.py"):

@@ -52,6 +52,7 @@ def read(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_classify_gives_the_commands_rows_typed_and_writes_nothing(photos, tiny):
     (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     rows = list(afdcli.classify(photos, topk=2, **tiny))
@@ -64,6 +65,7 @@ def test_classify_gives_the_commands_rows_typed_and_writes_nothing(photos, tiny)
     assert [as_text(row) for row in rows] == read("predictions.csv")
 
 
+@pytest.mark.slow
 def test_classify_takes_several_inputs_and_writes_an_output_that_is_named(photos, tiny):
     rows = list(afdcli.classify([photos / "a.jpg", str(photos / "cats")], output="rows.csv", **tiny))
     assert [Path(row["path"]).name for row in rows] == ["a.jpg", "a.jpg", "d.webp"]
@@ -97,6 +99,7 @@ def test_evaluate_takes_a_preset_which_gives_way_to_what_is_given(photos, tiny):
         afdcli.evaluate(photos, preset="imagenetc", **tiny)
 
 
+@pytest.mark.slow
 def test_evaluate_warns_of_photos_that_are_in_no_row(photos, tiny):
     (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     with pytest.warns(UserWarning, match=r"1 of 7 photos .*broken\.jpg"):
@@ -160,6 +163,7 @@ def test_help_lists_every_option_with_its_default_and_its_sentence(function, opt
     assert parameters["batch_size"].default == 16 if "batch_size" in parameters else function is afdcli.degrade
 
 
+@pytest.mark.slow
 def test_the_model_sees_alike_what_is_given_as_a_path_an_image_or_an_array(photos, tiny):
     model = afdcli.load(**tiny)
     path = photos / "b.png"
@@ -174,6 +178,7 @@ def test_the_model_sees_alike_what_is_given_as_a_path_an_image_or_an_array(photo
             assert model(other) == result
 
 
+@pytest.mark.slow
 def test_the_model_takes_a_list_in_batches(photos, tiny):
     model = afdcli.load(batch_size=2, **tiny)
     paths = [photos / "a.jpg", photos / "b.png", photos / "cats/a.jpg"]

@@ -243,6 +243,7 @@ def test_some_photos_not_read_is_exit_code_1(afd, album, network, tmp_path):
     assert "3 of 4 photos" in out
 
 
+@pytest.mark.slow
 def test_evaluate_ends_with_a_table_a_file_and_its_record(afd, album, network, tmp_path):
     output = tmp_path / "accuracy.csv"
     code, out, err = afd("evaluate", album, "--jpeg", "20,5", "-o", output, "--workers", "0", "--seed", "7", *network)

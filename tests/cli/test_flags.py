@@ -76,6 +76,7 @@ def test_a_new_field_is_a_flag_an_entry_in_the_json_and_a_line_in_the_docs(tmp_p
     assert "| `--frame INTEGER` | Draw a frame of so many pixels round each copy. | 7 |" in docs.page(app)
 
 
+@pytest.mark.slow
 def test_values_come_in_the_types_of_the_fields(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     app, seen = wider_app()

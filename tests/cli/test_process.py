@@ -101,6 +101,7 @@ def test_what_is_done_in_another_way_is_said_and_other_warnings_are_not(ends):
     assert ends(command) == (0, "", "afd: Done otherwise.\n")
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     ("redirection", "code", "complaint"),
@@ -135,6 +136,7 @@ def test_what_libraries_print_goes_to_no_file_of_rows(closed, photos, network, t
     assert other.read_bytes() == plain.read_bytes()
 
 
+@pytest.mark.slow
 @posix
 def test_a_list_from_a_closed_standard_input_is_refused():
     run = subprocess.run(["bash", "-c", f"{AFD} classify - <&-"], capture_output=True, text=True, timeout=60)

@@ -374,6 +374,7 @@ def test_no_photos_are_refused_before_anything_is_made(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_bad_files_get_error_rows_and_exit_code_1(source, tmp_path, monkeypatch, capfd):
     (source / "b-truncated.jpg").write_bytes((source / "a.jpg").read_bytes()[:-300])
     (source / "c-empty.jpg").touch()

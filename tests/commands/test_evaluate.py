@@ -162,6 +162,7 @@ def test_accuracy_is_what_hand_counting_gives(labelled):
     assert [clean["top1_low"], clean["top1_high"]] == pytest.approx(wilson(4, 6), abs=0.005)
 
 
+@pytest.mark.slow
 def test_other_weights_are_compared_with_the_first(labelled, monkeypatch, classifier, tmp_path):
     class Stubborn(type(classifier)):
         """Always says what the last class of the list is."""
@@ -260,6 +261,7 @@ def test_photos_without_labels_give_agreement_only(plain):
         assert row["agreement"] is not None
 
 
+@pytest.mark.slow
 def test_missing_and_empty_class_folders_renumber_nothing(labelled, tmp_path):
     before = evaluate(labelled)
     shutil.copytree(labelled, tmp_path / "more")
@@ -284,6 +286,7 @@ def test_crop_first_compresses_what_the_network_sees(plain, classifier, predicte
     assert row["bytes_per_pixel"] == pytest.approx(size / (PHOTOS * 160 * 160), abs=5e-5)
 
 
+@pytest.mark.slow
 def test_compress_first_compresses_the_photo_at_its_own_size(plain, classifier, predicted):
     agreed = size = pixels = 0
     for number in range(PHOTOS):
@@ -307,6 +310,7 @@ def test_bytes_per_pixel_of_undamaged_photos_is_that_of_their_files(plain):
     assert evaluate(plain)[0]["bytes_per_pixel"] == pytest.approx(size / pixels, abs=5e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CODECS["avif"].provider() is None, reason="no AVIF here")
 def test_avif_levels_are_measured(plain):
     clean, row = evaluate(plain, 10, codec="avif")
@@ -346,6 +350,7 @@ def test_what_an_encoder_is_told_is_in_rows_and_manifests_and_copies_are_the_sam
     }
 
 
+@pytest.mark.slow
 def test_each_number_of_passes_has_its_rows(plain):
     rows = evaluate(plain, 20, 5, passes=(1, 3))
     assert [(row["quality"], row["passes"]) for row in rows[1:]] == [(20, 1), (5, 1), (20, 3), (5, 3)]
@@ -391,6 +396,7 @@ def test_degraded_copies_of_the_networks_size_are_crop_first(monkeypatch, real_c
     assert from_copies == evaluate(labelled, 5)
 
 
+@pytest.mark.slow
 def test_imagenet_cs_folders_are_read_as_they_are(labelled, classifier, tmp_path):
     preprocessing = classifier.backbone.preprocessing
     for corruption, severities in (("jpeg_compression", "25"), ("fog", "1")):
@@ -430,6 +436,7 @@ def test_a_damaged_copy_is_one_failure_and_ends_nothing(plain, tmp_path):
     assert [photo.case.source.name for photo in run.photos() if photo.error] == ["2.jpg"]
 
 
+@pytest.mark.slow
 def test_stale_and_altered_copies_are_in_no_row(plain, tmp_path):
     """Their pixels would be counted as damage."""
     shutil.copytree(plain, tmp_path / "photos")
@@ -469,6 +476,7 @@ def test_a_manifest_without_rows_is_refused_or_passed_over(plain, tmp_path):
         evaluate(plain, degraded=copies)
 
 
+@pytest.mark.slow
 def test_bad_photos_are_counted_apart(plain, tmp_path):
     shutil.copytree(plain, tmp_path / "photos")
     (tmp_path / "photos" / "3.5.jpg").write_bytes(b"no photo")

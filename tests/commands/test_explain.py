@@ -80,6 +80,7 @@ def test_a_photo_is_explained_as_it_is(options):
     assert options.output.exists()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_explained_is_refused(options, tmp_path):
     with pytest.raises(WrongUse, match="no de-drifting module for test_resnet"):
         explain(replace(options, weights="none"))
@@ -123,6 +124,7 @@ def test_statistics_have_a_point_for_each_photo_and_level(options, tmp_path):
     assert Image.open(options.output).size == (900, 750)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", ["encode", "decode"])
 def test_a_codec_that_fails_is_a_refusal_or_a_photo_less(options, tmp_path, monkeypatch, function):
     def failing(*_):

@@ -61,6 +61,7 @@ def test_multiply_adds_are_those_counted_by_hand(tmp_path):
     assert DedriftedClassifier(backbone).added_macs() == 0
 
 
+@pytest.mark.slow
 def test_a_fold_that_is_not_the_same_is_not_written(options, monkeypatch):
     folded = AFDModule.folded
 
@@ -104,6 +105,7 @@ def test_nothing_but_an_earlier_fold_is_replaced(options, tmp_path):
     assert options.source.read_bytes() == (tmp_path / "other.safetensors").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_without_photos_or_a_folder_to_write_to_nothing_is_done(options, tmp_path):
     with pytest.raises(WrongUse, match="can be read"):
         fuse(replace(options, photos=(str(tmp_path / "photos" / "empty.png"),)))

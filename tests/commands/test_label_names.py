@@ -39,6 +39,7 @@ def asked(tmp_path: Path, photo: Image.Image) -> dict[str, object]:
     }
 
 
+@pytest.mark.slow
 def test_rows_and_folders_have_the_names_of_the_file(asked: dict[str, object], tmp_path: Path) -> None:
     rows = list(afdcli.classify(tmp_path / "photos", weights="none", **asked))
     assert [row["label_1"] for row in rows] == ["crème brûlée"] * 2
@@ -49,6 +50,7 @@ def test_rows_and_folders_have_the_names_of_the_file(asked: dict[str, object], t
     assert model(tmp_path / "photos" / "ant" / "a.png").labels == ("crème brûlée", "ant")
 
 
+@pytest.mark.slow
 def test_a_run_is_gone_on_with_under_the_same_names_only(asked: dict[str, object], tmp_path: Path) -> None:
     given = {"inputs": (str(tmp_path / "photos"),), "output": tmp_path / "a.csv", "weights": "none", **asked}
     list(Classification(build(ClassifyOptions, given)).rows())

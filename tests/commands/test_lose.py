@@ -80,6 +80,7 @@ def test_the_right_quality_is_found_in_at_most_8_levels(monkeypatch, dataset, qu
     assert list(row) == list(COLUMNS)
 
 
+@pytest.mark.slow
 def test_files_are_compared_with_the_photos_and_with_jpeg_90(monkeypatch, dataset):
     (row,) = searched(monkeypatch, asked(dataset, 5, sure="no"), none=Known(breaking_at([90, 90])))
     before = sum(path.stat().st_size for path in dataset.rglob("*.png")) / PHOTOS / 1000
@@ -123,12 +124,14 @@ def test_being_sure_takes_a_better_quality(monkeypatch, dataset):
     assert sure["loss_low"] <= sure["loss"] <= sure["loss_high"]
 
 
+@pytest.mark.slow
 def test_without_labels_it_is_agreement_that_is_lost(monkeypatch, dataset):
     options = asked(dataset / "0", 5, sure="no")
     (row,) = searched(monkeypatch, options, none=Known(breaking_at([44, 44])))
     assert (row["measure"], row["quality"]) == ("agreement", 44)
 
 
+@pytest.mark.slow
 def test_rows_are_written_with_a_record_and_not_replaced(monkeypatch, dataset, tmp_path):
     monkeypatch.setattr(lose, "load_all", lambda _: {"none": Known(breaking_at([60, 60]))})
     options = asked(dataset, 5, sure="no", output=tmp_path / "smallest.csv")

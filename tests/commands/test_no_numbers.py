@@ -77,6 +77,7 @@ def test_evaluate_does_not_count_it(network: dict[str, object], picture: Path) -
         list(afdcli.evaluate(picture, levels="jpeg:50", **network))
 
 
+@pytest.mark.slow
 def test_a_module_that_is_infinite_once_folded_is_refused(dedrifted: tuple[Path, Path]) -> None:
     path = dedrifted[1]
     with safe_open(path, framework="pt") as file:

@@ -112,6 +112,7 @@ def test_what_is_right_stays_and_what_is_not_is_made_again(shards, kind, photo):
     assert names[3].stat().st_ino == made[names[3]]
 
 
+@pytest.mark.slow
 def test_a_photo_that_was_replaced_is_made_again(shards, photo):
     pack(shards)
     before = digests("out")

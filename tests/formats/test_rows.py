@@ -24,6 +24,7 @@ ROWS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(given=st.lists(ROWS, max_size=4), torn=st.binary(max_size=5).filter(lambda data: b"\n" not in data))
 @pytest.mark.parametrize("kind", [Csv, JsonLines])

@@ -85,6 +85,7 @@ def test_processes_that_the_system_has_ended_are_counted(tmp_path):
     assert limits.ended_processes(system(tmp_path / "1", V1, control)) == 2
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60), st.binary(max_size=40))
 def test_no_contents_of_these_files_can_do_harm(tmp_path_factory, groups, text):
     root = tmp_path_factory.mktemp("root")

@@ -69,6 +69,7 @@ def test_the_same_process_may_lock_again_and_the_first_one_counts(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["release", "collect", "release_all"])
 def test_a_lock_ends_with_its_object_or_all_together(tmp_path, end):
     lock = Lock(tmp_path / "rows.csv")
@@ -147,6 +148,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("flag", [(), ("--overwrite",)])
 def test_every_command_that_writes_refuses_what_another_one_is_writing(

@@ -175,6 +175,7 @@ def test_an_exception_of_the_items_is_raised():
         mapped(double, items())
 
 
+@pytest.mark.slow
 def test_work_is_done_by_other_processes():
     pids = set(mapped(who, range(20)))
     assert os.getpid() not in pids
@@ -312,6 +313,7 @@ def test_threads_work_while_the_caller_does():
     assert began.wait(10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_want_of_memory_costs_the_item_alone(workers):
     items = [1, "big", "big", 2, *range(20), "big"]
@@ -364,6 +366,7 @@ def test_a_temporary_folder_with_a_long_path_is_no_hindrance(tmp_path, monkeypat
     assert (output.strip(), noise) == ("[0, 2, 4]", "")
 
 
+@pytest.mark.slow
 def test_there_are_no_more_processes_than_a_system_can_wait_for(monkeypatch):
     monkeypatch.setattr(processes, "MOST_PROCESSES", 1)
     assert len(set(mapped(who, range(40), workers=3))) == 1
@@ -394,6 +397,7 @@ def test_short_memory_halves_what_is_on_its_way_and_no_crash_of_a_decoder_does(m
     assert flight.most == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_are_the_same_where_memory_is_short(monkeypatch, workers):
     monkeypatch.setattr(limits, "memory", lambda: 10**9)
@@ -401,6 +405,7 @@ def test_results_are_the_same_where_memory_is_short(monkeypatch, workers):
     assert mapped(double, range(60), workers, ahead=100) == [2 * number for number in range(60)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="Linux alone is asked whom to end first")
 def test_where_memory_ends_a_worker_goes_before_its_parent():
     assert set(mapped(expendable, range(4))) == {"1000"}

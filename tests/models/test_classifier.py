@@ -106,6 +106,7 @@ def test_the_module_shipped_for_a_backbone_is_used_without_being_asked(classifie
     assert classifier.weights_sha256 == "none"
 
 
+@pytest.mark.slow
 def test_auto_is_the_plain_backbone_where_none_is_shipped_or_its_weights_are_others(tmp_path):
     torch.manual_seed(0)
     for name in ("test_vit", DEFAULT_BACKBONE):
@@ -129,6 +130,7 @@ def test_a_device_that_is_not_here_is_refused_in_a_sentence(device):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.slow
 def test_a_module_sees_features_and_images_and_changes_the_outcome(classifier, pixels):
     class Zero(Remedy):
         def mend(self, features, images, quality):

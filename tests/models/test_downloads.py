@@ -115,6 +115,7 @@ def test_a_checkpoint_goes_before_the_hubs_weights(cache, state, tmp_path):
         load_backbone("someone/ants")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "resnet18.a1_in1k"])
 def test_timms_own_names_are_found_where_the_hub_keeps_them(cache, name):
     state = timm.create_model("resnet18").state_dict()

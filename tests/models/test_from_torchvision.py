@@ -30,6 +30,7 @@ def kept(tmp_path, monkeypatch):
     return keep
 
 
+@pytest.mark.slow
 def test_weights_preprocessing_and_labels_are_torchvisions(kept):
     torch.manual_seed(0)
     model = torchvision.models.get_model(SMALL).eval()
@@ -81,6 +82,7 @@ def test_densenets_published_names_are_read(kept):
     assert all(torch.equal(own[name], one) for name, one in state.items())
 
 
+@pytest.mark.slow
 def test_what_changes_its_input_with_its_own_weights_alone_does_so(kept, tmp_path):
     state = torchvision.models.googlenet(init_weights=False).state_dict()
     kept("googlenet", state)

@@ -199,6 +199,7 @@ def test_the_average_is_asked_for_of_a_file():
         ModelOptions(ema="yes")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["safetensors", "pth", "timm's train.py"])
 @pytest.mark.parametrize("names", [None, "cat", "dog\ncat"])
 def test_a_single_class_is_a_sigmoid_where_the_file_says_so(kind, names, tmp_path):

@@ -52,6 +52,7 @@ def images(backbone):
     return torch.rand(2, 3, backbone.preprocessing.size, backbone.preprocessing.size)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_module_that_adds_nothing_leaves_the_logits_bit_for_bit(backbone, images):
     expected = backbone.model((images - 0.5) / 0.5)
@@ -72,6 +73,7 @@ def test_the_model_itself_is_not_touched_and_has_its_names(backbone, images):
     assert all(parameter.grad is not None for parameter in classifier.module.enhance.leave.parameters())
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_weights_are_shared_and_stay_so(backbone, images):
     classifier = DedriftedClassifier(backbone, Remedy(), "auto").eval()
@@ -85,6 +87,7 @@ def test_weights_are_shared_and_stay_so(backbone, images):
     assert torch.equal(classifier(images), backbone.model((images - 0.5) / 0.5))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_two_classifiers_on_one_model_are_apart(backbone, images):
     teacher = DedriftedClassifier(backbone, Remedy(), "auto").eval()
@@ -126,6 +129,7 @@ def test_a_copy_is_independent(copied, backbone, images):
     assert torch.equal(classifier(images), expected)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_run_that_breaks_off_leaves_nothing_behind(backbone, images):
     classifier = DedriftedClassifier(backbone, module_of(backbone), "auto").eval()

@@ -80,6 +80,7 @@ def module_of(model, tap):
     return module
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_it_answers_as_the_model_does_and_the_module_changes_that(model_and_tap):
     model, tap = model_and_tap
@@ -112,6 +113,7 @@ def test_training_leaves_the_model_and_gives_a_module_that_is_plugged_in(model_a
         afdcli.plug(model, trained)
 
 
+@pytest.mark.slow
 def test_what_trains_the_model_as_well_leaves_it_too(photos, tmp_path):
     model = Own()
     before = {key: value.clone() for key, value in model.state_dict().items()}

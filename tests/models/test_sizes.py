@@ -31,6 +31,7 @@ def test_without_a_size_nothing_changes():
     assert sized(backbone, 0) is backbone and sized(backbone, 160) is backbone
 
 
+@pytest.mark.slow
 def test_a_size_that_a_network_does_not_take_is_refused_in_a_sentence():
     with pytest.raises(UnsupportedBackbone, match=r"takes no images of 192 x 192.*Leave out --size") as refusal:
         sized(untrained_backbone("gmlp_ti16_224"), 192)

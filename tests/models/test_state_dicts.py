@@ -65,6 +65,7 @@ def test_packaged_weights_that_were_tampered_with_are_refused(tmp_path, monkeypa
         load_backbone(NAME)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, package in PACKAGES.items() if package.extra])
 def test_a_package_that_is_not_installed_is_named(name):
     pytest.importorskip("timm")

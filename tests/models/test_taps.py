@@ -18,6 +18,7 @@ def find(name, tap):
     return taps.find(model, survey(model, (height, width)), tap, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "tap", "place"),
     [

@@ -42,6 +42,7 @@ def test_one_level_is_just_one():
         level_of("webp:50,20")
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(sorted(QUALITIES)).flatmap(
         lambda codec: st.tuples(st.just(codec), st.sampled_from(QUALITIES[codec]))
@@ -119,6 +120,7 @@ def settings(codec):
     )
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(CODECS)).flatmap(settings), st.sampled_from(["4:2:0", "4:4:4"]))
 def test_a_level_with_settings_and_its_text_and_record_are_the_same(level, subsampling):
     if level.subsampling != Compression.subsampling:

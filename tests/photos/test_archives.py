@@ -89,6 +89,7 @@ def test_an_archive_has_the_photos_of_the_folder(tmp_path, monkeypatch, contents
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in PACKED if "zip" not in name and name != "a.parquet"])
 def test_a_tar_cut_short_gives_what_is_whole_and_one_for_the_rest(tmp_path, monkeypatch, contents, name):
     monkeypatch.chdir(tmp_path)
@@ -109,6 +110,7 @@ def test_a_tar_cut_short_gives_what_is_whole_and_one_for_the_rest(tmp_path, monk
     assert len(seen) > 3 or not plain  # Some compress all of it together.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.zip", "stored.zip", "streamed.zip"])
 def test_a_zip_cut_short_does_too(tmp_path, monkeypatch, contents, name):
     monkeypatch.chdir(tmp_path)
@@ -306,6 +308,7 @@ def test_archives_in_a_store(contents, tmp_path):
     store.rm("/pictures", recursive=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_nothing_in_an_archive_raises(data, tmp_path_factory, contents):

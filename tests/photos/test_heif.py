@@ -101,6 +101,7 @@ def test_an_avif_that_is_too_large_is_called_so():
     assert "too large" in refusal(encoded(wide, "AVIF", quality=50, speed=10, max_threads=1))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.integers(0, 700), st.integers(0, 255)), max_size=6), st.integers(0, len(TILES)))
 def test_boxes_that_are_damaged_are_left_to_the_decoder(changes, kept):

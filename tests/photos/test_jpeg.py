@@ -56,6 +56,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     size=st.tuples(st.integers(1, 90), st.integers(1, 90)),
@@ -129,6 +130,7 @@ def test_a_picture_that_is_whole_is_read(large, oddity):
     assert (read.complete, read.present) == (True, 100.0)
 
 
+@pytest.mark.slow
 def test_flat_places_may_be_coded_in_zeros():
     flat = Image.new("RGB", (900, 900), "white")
     flat.paste(NOISE, (30, 30))

@@ -91,6 +91,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.text() | VALUES.map(json.dumps))
 def test_any_text_is_labels_or_is_refused(text):
     try:

@@ -49,10 +49,12 @@ def test_what_is_cut_off_at_its_beginning_is_called_truncated(format, length):
     assert "truncated" in refusal(encoded(colour(), format)[:length])
 
 
+@pytest.mark.slow
 def test_a_whole_file_does_not_end_early():
     assert [way.name for way in all_ways() if cut.ends_early(way.data)] == []
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(
     st.deferred(lambda: st.sampled_from([way.data for way in all_ways()[::9]])),

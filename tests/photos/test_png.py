@@ -50,6 +50,7 @@ def test_a_fault_in_what_counts_is_refused(kind):
     refusal(bytes(data))
 
 
+@pytest.mark.slow
 def test_text_and_profiles_of_any_length_are_passed_over():
     for number, add in enumerate(
         (
@@ -96,6 +97,7 @@ def test_of_16_bits_all_count():
     assert shown[0].tolist() == [[255, 255, 255], [1, 2, 3], [1, 2, 3], [0, 0, 0]]
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.integers(8, 400), st.integers(0, 255)), max_size=6), st.integers(8, 5000))
 def test_a_damaged_png_is_read_or_refused(changes, kept):

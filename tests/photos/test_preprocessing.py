@@ -46,6 +46,7 @@ NETWORKS = [(224, 0.875), (224, 0.9), (240, 0.882), (256, 0.95), (260, 0.904), (
 SIDES = st.one_of(st.sampled_from([333, 375, 480, 500, 640]), st.integers(1, 900))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     width=SIDES,
@@ -69,6 +70,7 @@ def test_photos_of_any_size_are_preprocessed_as_by_timm(width, height, network, 
     assert apart(ours(image), expected) == 0
 
 
+@pytest.mark.slow
 def test_a_photo_of_many_megapixels_is_preprocessed_as_by_timm():
     image = NOISE.resize((2600, 1950), Image.Resampling.BILINEAR)
     for photo in (image, image.transpose(Image.Transpose.ROTATE_90)):

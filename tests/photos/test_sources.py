@@ -499,6 +499,7 @@ def test_a_list_on_standard_input_is_read(here, listed, data, paths):
     assert expanded("-") == paths
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n\ufeff"), min_size=1), min_size=1),

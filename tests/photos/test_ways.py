@@ -25,6 +25,7 @@ def fault(way: Way) -> str | None:
     return f"{worst} levels off" if worst > way.within else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_way_of_writing_gives_what_was_written_or_is_refused(format):
     faults = {way.name: fault(way) for way in all_ways() if way.format == format}

@@ -112,6 +112,7 @@ def test_without_damage_there_are_no_classes_and_no_photo_is_looked_for():
     assert Elements(text).data["runs"][0]["classes"] == []
 
 
+@pytest.mark.slow
 def test_the_page_of_1000_photos_at_25_levels_is_small(tmp_path):
     """But for pictures, of which there are at most 240: at 8 kB each, they are 2.6 MB more."""
     rng = np.random.default_rng(0)

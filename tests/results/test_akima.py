@@ -9,6 +9,7 @@ from scipy.interpolate import Akima1DInterpolator, make_interp_spline
 from afdcli.results.akima import Curves
 
 
+@pytest.mark.slow
 @given(st.integers(2, 9), st.integers(0, 2**32 - 1), st.sampled_from([1e-3, 1.0, 1e3]), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_each_curve_is_that_of_scipy(count, seed, scale, straight):

@@ -194,6 +194,7 @@ def test_levels_come_by_quality_the_best_first(photos, tmp_path):
     assert [level.quality for level in levels] == [100, 25, 10, 7]
 
 
+@pytest.mark.slow
 def test_no_two_ways_of_damage_look_the_same(photos, tmp_path):
     two = (JPEG_10, Compression("jpeg", 25))
     drawn = degradations(two, 2, False)[0]

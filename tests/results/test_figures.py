@@ -76,6 +76,7 @@ def test_no_name_breaks_a_picture_or_is_left_out_of_it(name, tmp_path, monkeypat
     assert (tmp_path / "curves.png").exists() and (tmp_path / "explained.png").exists()
 
 
+@pytest.mark.slow
 def test_curves_over_bytes_have_a_colour_a_codec_and_a_line_for_each_of_the_weights(tmp_path, monkeypatch):
     drawn, legends = [], []
     plot = Axes.plot

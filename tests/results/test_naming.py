@@ -22,6 +22,7 @@ def test_names_are_as_short_as_tells_them_apart(names, shown):
         assert list(found.values()) == shown
 
 
+@pytest.mark.slow
 @given(st.lists(st.text("ab./_", min_size=1, max_size=6), unique_by=lambda name: name.strip("/"), max_size=4))
 def test_any_names_are_told_apart_by_endings(names):
     assert set(told_apart(names)) == set(names)

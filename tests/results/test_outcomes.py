@@ -149,6 +149,7 @@ def test_photos_that_failed_or_were_replaced_since_are_done_anew_with_their_batc
     assert made(output) == made(tmp_path / "whole.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"seed": 1, "shift": True}, {"weights": ("none",)}, {"order": "compress-first"}])
 def test_another_measurement_does_not_go_on(folder, tmp_path, change):
     output = tmp_path / "a.csv"
@@ -157,6 +158,7 @@ def test_another_measurement_does_not_go_on(folder, tmp_path, change):
         Evaluation(asked(folder, output, resume=True, **change))
 
 
+@pytest.mark.slow
 def test_rows_changed_by_another_program_are_made_anew(folder, tmp_path):
     output = tmp_path / "a.csv"
     whole(asked(folder, output))
@@ -168,6 +170,7 @@ def test_rows_changed_by_another_program_are_made_anew(folder, tmp_path):
     assert made(output) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
 def test_each_photo_has_a_row_for_each_of_the_weights_and_each_level(folder, tmp_path, ending, classifiers):
     kept = tmp_path / f"kept{ending}"
@@ -195,6 +198,7 @@ def test_each_photo_has_a_row_for_each_of_the_weights_and_each_level(folder, tmp
     assert [row["table_quality"] for row in rows[:3]] == [75, 30, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
 def test_photos_that_lost_a_part_are_told_as_classify_tells_them(folder, tmp_path, ending, monkeypatch, classifiers):
     from afdcli.commands import classify
@@ -218,6 +222,7 @@ def test_photos_that_lost_a_part_are_told_as_classify_tells_them(folder, tmp_pat
     assert Evaluation(asked(folder, tmp_path / "a.csv", read=read, resume=True)).already == TOTAL - BATCH
 
 
+@pytest.mark.slow
 def test_what_undamaged_photos_get_is_what_classify_says(folder, tmp_path, monkeypatch, classifiers):
     from afdcli.commands import classify
 
@@ -233,6 +238,7 @@ def test_what_undamaged_photos_get_is_what_classify_says(folder, tmp_path, monke
         assert row["table_quality"] == other["quality"]
 
 
+@pytest.mark.slow
 def test_figures_can_be_counted_by_hand_from_the_rows_of_each_photo(folder, tmp_path):
     kept = tmp_path / "kept.jsonl"
     rows = whole(asked(folder, tmp_path / "a.csv", per_photo=kept))
@@ -349,6 +355,7 @@ def named(classifier, backbone):
     return Named()
 
 
+@pytest.mark.slow
 def test_what_is_no_whole_file_of_outcomes_is_refused(folder, tmp_path):
     kept, output = tmp_path / "kept.csv", tmp_path / "a.csv"
     whole(asked(folder, output, per_photo=kept))

@@ -90,6 +90,7 @@ def test_rows_have_the_known_distance_in_their_interval(evaluated):
     assert {row["reason"] for row in rows} == {None}
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_photos_and_pairs_them(curves):
     first, again, other = (compare_curves(curves, seed) for seed in (0, 0, 1))
     assert first == again != other
@@ -98,6 +99,7 @@ def test_the_same_seed_draws_the_same_photos_and_pairs_them(curves):
     assert [row[name] for name in ("bd_rate", "bd_rate_low", "bd_rate_high")] == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_an_interval_is_as_wide_as_figures_of_new_photos_vary(curves):
     """The bootstrap against the thing itself: the same study done again with other photos."""
     figures = []
@@ -158,6 +160,7 @@ def test_curves_that_surely_cross_have_no_figure(curves):
     assert row["bd_rate"] is None and "cross" in row["reason"]
 
 
+@pytest.mark.slow
 def test_the_table_names_both_curves_their_range_and_intervals(evaluated):
     rows = rate_rows(evaluated)
     lines = markdown(rows).splitlines()

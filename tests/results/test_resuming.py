@@ -146,6 +146,7 @@ def test_nothing_is_read_again_when_nothing_has_changed(folder, tmp_path, seen):
     assert seen == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_photos_that_vanished_from_a_list_become_errors(folder, tmp_path, ending):
     output, listed = tmp_path / f"rows{ending}", [folder / name for name in NAMES]
@@ -207,6 +208,7 @@ def beside(output):
     return [output.name + ending for ending in ("", ".json", ".stamps", ".changes", ".partial")]
 
 
+@pytest.mark.slow
 def test_an_output_without_stamps_is_trusted_and_what_failed_is_tried_again(folder, tmp_path, seen):
     """As an older afd left it."""
     output, data = tmp_path / "rows.csv", half(folder / NAMES[1])
@@ -225,6 +227,7 @@ def test_an_output_without_stamps_is_trusted_and_what_failed_is_tried_again(fold
     assert output.read_bytes() == whole(folder, tmp_path, ".csv")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 16, 34, 80, 34 * TOTAL - 1])
 def test_stamps_that_were_cut_count_as_far_as_they_go(folder, tmp_path, size):
     output = tmp_path / "rows.csv"
@@ -235,6 +238,7 @@ def test_stamps_that_were_cut_count_as_far_as_they_go(folder, tmp_path, size):
     assert again(folder, output, tmp_path).anew.replaced == size // 34
 
 
+@pytest.mark.slow
 def test_a_photo_that_is_replaced_while_it_is_read_is_done_anew(folder, tmp_path, monkeypatch):
     output, read = tmp_path / "rows.csv", samples.read_source
 
@@ -282,6 +286,7 @@ def test_other_photos_are_refused_before_anything_is_cut(folder, tmp_path):
     assert output.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("change", ["renamed", "gone", "asked", "stopped"])
 def test_a_finished_output_that_is_refused_stays_finished(folder, tmp_path, ending, change, monkeypatch):

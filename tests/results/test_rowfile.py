@@ -96,6 +96,7 @@ def test_a_carriage_return_in_a_name_is_kept(tmp_path, ending, name):
     assert read(path) == expected(path, rows)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     names=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1), max_size=4)

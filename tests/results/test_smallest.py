@@ -40,6 +40,7 @@ def test_a_limit_is_that_of_wilson_where_all_were_right_before():
     assert high == pytest.approx(binomtest(10, 200).proportion_ci(0.95, "wilson").high)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 500), min_size=4, max_size=4).filter(any), st.sampled_from([0.9, 0.95, 0.985]))
 def test_limits_enclose_the_loss_and_are_tighter_for_more_photos(counts, sure):
     loss = Loss(*counts)

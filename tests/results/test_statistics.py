@@ -50,6 +50,7 @@ def outcomes(photos, levels, lost, won, seed=0):
     return first | (undamaged[:, None] & (rng.random((photos, levels)) < won)), first, undamaged
 
 
+@pytest.mark.slow
 def test_the_interval_of_what_is_recovered_is_that_of_a_paired_bootstrap():
     right, first, undamaged = outcomes(400, 3, 0.4, 0.5)
 

@@ -99,6 +99,7 @@ def test_one_photo_that_is_lost_is_no_match_for_many():
     assert hits[0].damaged[0].change > hits[1].damaged[0].change == -1
 
 
+@pytest.mark.slow
 @given(st.data(), st.integers(1, 12), st.integers(1, 3), st.booleans())
 def test_all_classes_together_are_all_photos(data, photos, damages, labelled):
     shape = (photos, 2, 1 + damages)

@@ -26,6 +26,7 @@ def made(dedrifted):
     return lambda: Learner(backbone, load_checkpoint(file), options, Peers(), {}), batch
 
 
+@pytest.mark.slow
 def test_a_step_moves_the_student_the_average_follows_and_the_rest_stays(made):
     make, batch = made
     learner = make()

@@ -9,6 +9,7 @@ from afdcli.options import TrainOptions
 from afdcli.training.mixture import Part, draws, mixture
 
 
+@pytest.mark.slow
 @given(
     sizes=st.lists(st.integers(1, 7), min_size=1, max_size=3),
     seed=st.integers(0, 2**31),
