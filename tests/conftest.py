@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,6 +14,7 @@ from PIL import Image
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # A command that a test starts is compiled once, as users have it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # Threads that wait for a busy processor make all of it slower.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # Else it forks, and reports each conversion to a server.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="afd-tests-")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background jobs ignore it, and so would children.
 

@@ -256,6 +256,7 @@ def test_evaluate_ends_with_a_table_a_file_and_its_record(afd, album, network, t
     assert found["versions"]["torch"]
 
 
+@pytest.mark.slow
 def test_evaluate_of_partly_bad_photos_is_exit_code_1(afd, album, network, tmp_path):
     (album / "bad.jpg").touch()
     code, _, err = afd("evaluate", album, "--jpeg", "5", "-o", tmp_path / "a.csv", "--workers", "0", *network)

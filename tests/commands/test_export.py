@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
-import openvino
 import pytest
 import timm
 import torch
@@ -35,7 +34,7 @@ def described(path):
     if path.suffix == ".onnx":
         (text,) = [one.value for one in onnx.load(path).metadata_props if one.key == "afd"]
     elif path.suffix == ".xml":
-        text = openvino.Core().read_model(path).get_rt_info(["afd"]).value
+        text = exports.import_openvino().Core().read_model(path).get_rt_info(["afd"]).value
     else:
         files = {"afd.json": ""}
         torch.export.load(path, extra_files=files)

@@ -155,6 +155,7 @@ def test_torchvisions_transforms_and_timms_config_feed_a_network_as_they_do_them
         torch.testing.assert_close((found - mean) / std, expected, atol=0.02, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ViTImageProcessor", "ConvNextImageProcessor", "BitImageProcessor"])
 def test_an_image_processor_feeds_a_network_as_it_does_itself(name):
     transformers = pytest.importorskip("transformers")

@@ -182,6 +182,7 @@ def test_a_config_of_any_size_is_refused_before_anything_is_built(change, module
         load_checkpoint(tmp_path / "a.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["[" * 10**6, "{" * 10**6, '{"a":' * 10**5, "9" * 10**6, "", "null", "[]", '"x"'])
 def test_json_of_any_depth_is_refused(text, module, backbone, tmp_path):
     for (path, _), key in ((module, "config"), (backbone, "labels")):

@@ -273,6 +273,7 @@ def test_mutated_files_decode_or_are_refused_and_nothing_else(name, changes, kep
         check_reason(str(error))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.binary(max_size=60))
 def test_any_bytes_decode_or_are_refused(data):
