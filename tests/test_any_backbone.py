@@ -1,6 +1,7 @@
 """Ten families through all commands: trained, folded, measured, used, exported as everything, and run compiled."""
 
 import csv
+import os
 
 import pytest
 import timm
@@ -24,21 +25,20 @@ from afdcli import (
 from afdcli.formats.exports import EXPORTS
 
 pytestmark = pytest.mark.slow
-FAMILIES = [
+FAMILIES = ["test_convnext", "efficientvit_b0", "mobilenetv4_conv_small_050", "regnetx_002"]
+LARGE = [
     "swin_tiny_patch4_window7_224",
-    "test_convnext",
-    "efficientvit_b0",
-    "mobilenetv4_conv_small_050",
-    "regnetx_002",
     "densenet121",
     "vgg11",
     "eva02_tiny_patch14_224",
     "gmlp_ti16_224",
     "fastvit_t8",
 ]
+"""A minute or more each: they run where AFD_ALL_FAMILIES is set."""
+large = pytest.mark.skipif("AFD_ALL_FAMILIES" not in os.environ, reason="set AFD_ALL_FAMILIES to run large families")
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [*FAMILIES, *(pytest.param(name, marks=large) for name in LARGE)])
 def test_a_family_goes_through_all_commands(name, photos, tmp_path):
     torch.manual_seed(0)
     torch.set_num_threads(1)
