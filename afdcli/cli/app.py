@@ -141,28 +141,9 @@ def train(
 ) -> int:
     options = given.options({**short.named("--recipe", recipe, RECIPES), **({"photos": ()} if list_taps else {})})
 
-    from afdcli.cli import progress, report
-    from afdcli.commands.train import Training, taps_of
+    from afdcli.cli import runs
 
-    if list_taps:
-        report.show_taps(*taps_of(options.model))
-        return ALL_READ
-    from afdcli.machines.hardware import reuse_memory
-
-    reuse_memory()
-    run = Training(options)
-    quiet = quiet or not run.leads
-    if not quiet:
-        report.show_passed_over(run.sources)
-    with progress.Tracker(options.steps, "steps", quiet, already=run.done) as tracker:
-        for step in run.steps():
-            tracker.reach(step.number, f"loss {step.losses['loss']:.3f}")
-            if step.validation is not None and not quiet:
-                report.show_validation(step.number, step.losses, step.validation)
-    run.draw_curves()
-    if tracker.interrupted:
-        return progress.stopped(tracker, f"Go on from step {run.saved:,} by adding --resume.")
-    return ending.ALL_READ
+    return runs.taps(options) if list_taps else runs.train(options, quiet)
 
 
 @command(app, GalleryOptions)

@@ -94,7 +94,7 @@ class Tracker:
         self._show()
 
     def _show(self, note: str = "") -> None:
-        rate = self._rate()
+        rate = self.rate()
         left = f"{in_words((self._total - self.done) / rate)} left" if rate else ""
         failed = f"{self.failed:,} failed" if self.failed else ""
         self._bar.update(
@@ -105,7 +105,7 @@ class Tracker:
             parts = [f"{self.done:,} of {self._total:,} {self.noun}", f"{rate:.1f} a second", note, failed, left]
             err.print(", ".join(filter(None, parts)), markup=False)
 
-    def _rate(self) -> float:
+    def rate(self) -> float:
         """How many are done in a second: from the first results on, once that is long enough to tell."""
         now = time.monotonic()
         begun, done = self._base

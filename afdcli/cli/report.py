@@ -205,14 +205,6 @@ def show_taps(places: Sequence[Place], names: Mapping[str, str]) -> None:
     table(("--tap", "submodule", "channels x h x w", "resolution", "layout"), rows, left=2)
 
 
-def show_validation(step: int, losses: Mapping[str, float], validation: Mapping[str, float]) -> None:
-    """Print a line about how training goes."""
-    agreement = f"agreement {validation['agreement_without']:.1f} -> {validation['agreement']:.1f} %"
-    angle = f"feature angle {validation['angle_without']:.1f} -> {validation['angle']:.1f} degrees"
-    parts = (f"step {step:,}", f"loss {losses['loss']:.3f}", agreement, f"undamaged {validation['clean']:.1f} %", angle)
-    err.print(", ".join(parts), markup=False)
-
-
 def show_fused(fused: Fused) -> None:
     """Say what folding changed."""
     rows = [("parameters", *map("{:,}".format, fused.parameters)), ("MACs an image", *map("{:,}".format, fused.macs))]

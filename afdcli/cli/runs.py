@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from afdcli.cli import progress, report
+from afdcli.cli import learning, progress, report
 from afdcli.cli.ending import ALL_READ
 from afdcli.machines.hardware import reuse_memory
-from afdcli.options import EvaluateOptions, GalleryOptions
+from afdcli.options import EvaluateOptions, GalleryOptions, TrainOptions
 
 
 def evaluate(options: EvaluateOptions, quiet: bool) -> int:
@@ -65,6 +65,34 @@ def lose(options: EvaluateOptions, quiet: bool) -> int:
         report.show_smallest(rows, options, degrade_command(rows, options))
         report.show_passed_over(search.sources)
     return tracker.conclude("They count nowhere.")
+
+
+def taps(options: TrainOptions) -> int:
+    """Print where in the classifier a module can go."""
+    from afdcli.commands.train import taps_of
+
+    report.show_taps(*taps_of(options.model))
+    return ALL_READ
+
+
+def train(options: TrainOptions, quiet: bool) -> int:
+    """Train a module, and say what that takes, how it goes, and once, that more time hardly pays."""
+    from afdcli.commands.train import Training
+
+    reuse_memory()
+    run = Training(options)
+    quiet = quiet or not run.leads
+    if not quiet:
+        report.show_passed_over(run.sources)
+    with progress.Tracker(options.steps, "steps", quiet, already=run.done) as tracker:
+        said = learning.Said(tracker, options.steps, run.last, quiet)
+        for step in run.steps():
+            tracker.reach(step.number, f"loss {step.losses['loss']:.3f}")
+            said.after(step)
+    run.draw_curves()
+    if tracker.interrupted:
+        return progress.stopped(tracker, f"Go on from step {run.saved:,} by adding --resume.")
+    return ALL_READ
 
 
 def gallery(options: GalleryOptions, quiet: bool) -> int:

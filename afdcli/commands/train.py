@@ -33,6 +33,7 @@ from afdcli.results.figures import training_curves
 from afdcli.results.record import check_may_write, digest, read_record, record, write_record
 from afdcli.results.rowfile import ResultFile, files_of
 from afdcli.training.beginning import begin
+from afdcli.training.glances import Glance, Glances
 from afdcli.training.learner import LOSSES, Learner
 from afdcli.training.mixture import draws, mixture
 from afdcli.training.pairs import read_pairs
@@ -53,6 +54,8 @@ class Step:
     """The losses of its batch, by the names in `learner.LOSSES`."""
     validation: dict[str, float] | None = None
     """What was measured after it on the photos held out, by the names in `validation.VALIDATION`; mostly nothing."""
+    glance: Glance | None = None
+    """How far the training is, about once a minute, where nothing was validated."""
 
 
 class Training:
@@ -123,7 +126,8 @@ class Training:
         return self._kept.done
 
     def steps(self) -> Iterator[Step]:
-        """Train; each step is yielded when it is in the log. After a validation all files are up to date.
+        """Train; each step is yielded when it is in the log. After a validation all files are up to date, and after a
+        glance those of the last module and what a run goes on from.
 
         Raises:
             OutputRefused: nothing can be written from the start.
@@ -142,6 +146,8 @@ class Training:
                     log.write([{**dict.fromkeys(LOG_COLUMNS), **found}])
                     if step.validation is not None:
                         self._kept.keep(self.learner, step.validation["divergence"], digest(self.log_path))
+                    elif step.glance is not None:
+                        self._kept.keep_last(self.learner, digest(self.log_path))
                     yield step
             except (OutputRefused, TrainingStopped) as error:
                 with suppress(OutputRefused):  # where the disk is full
@@ -155,6 +161,7 @@ class Training:
         span = (steps * options.model.batch_size for steps in (self.done, options.steps))
         drawn = islice(draws(self.mixture, options.seed, *span), peers.rank, None, peers.count)
         pairs = read_pairs(drawn, self.backbone.preprocessing, options, ahead=2 * batch_size)
+        glances = Glances(self.held_out, self.learner, options.read)
         while batch := list(islice(pairs, batch_size)):
             pairs_read = [pair for pair in batch if pair is not None]
             if not pairs_read:
@@ -163,7 +170,8 @@ class Training:
             if broken := next((name for name, loss in losses.items() if not math.isfinite(loss)), None):
                 raise self._diverged(broken)
             due = self.leads and (self.done % options.validate_every == 0 or self.done == options.steps)
-            yield Step(self.done, losses, self._validate() if due else None)
+            validation = self._validate() if due else None
+            yield Step(self.done, losses, validation, glances.look() if self.leads and not due else None)
 
     def _validate(self) -> dict[str, float]:
         """What is measured on the photos held out, of which all is finite."""
@@ -174,6 +182,11 @@ class Training:
         if broken := not_finite({**learner.state(), "divergence": torch.tensor(validation["divergence"])}):
             raise self._diverged(broken)
         return validation
+
+    @property
+    def last(self) -> Path:
+        """The file of the module as it was when it was last kept."""
+        return self._kept.last
 
     def draw_curves(self) -> None:
         """Draw the log so far as curves, if this process writes the files.

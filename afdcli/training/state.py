@@ -127,6 +127,15 @@ class Kept:
             save_checkpoint(learner.checkpoint(), self.output)
         self.save_state(learner, log)
 
+    def keep_last(self, learner: Learner, log: str) -> None:
+        """Write the module as the last one, and the state.
+
+        Raises:
+            OutputRefused: one of them cannot be written.
+        """
+        save_checkpoint(learner.checkpoint(), self.last)
+        self.save_state(learner, log)
+
     def go_on(self, learner: Learner) -> dict[str, Any]:
         """Bring `learner` to where the interrupted run was; returns the settings that it goes on with.
 

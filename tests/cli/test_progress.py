@@ -88,7 +88,7 @@ def test_rate_and_time_left_settle(monkeypatch):
             for _ in range(16):
                 tracker.advance("a.jpg", None)
                 now[0] += 0.001
-            rates.append(tracker._rate())
+            rates.append(tracker.rate())
             now[0] += 2 - 0.016
     assert rates[1:] == pytest.approx([8.0] * 49, rel=0.02)
 
