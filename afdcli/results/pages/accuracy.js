@@ -112,9 +112,10 @@ function panel(kind, width, [low, high], step) {
     svg("text", { x: left - 7, y: y(value) + 4, "text-anchor": "end" }, `${value} %`));
   let last = -Infinity;
   for (const place of places) {
-    const label = shownX === "size" ? `${kilobytes(place).toPrecision(2)}` : place === 0 ? "undamaged" : `${run.levels[place].quality}`;
+    const word = shownX !== "size" && place === 0;  // is longer than a number, and leaves the next one its place
+    const label = word ? "undamaged" : shownX === "size" ? `${kilobytes(place).toPrecision(2)}` : `${run.levels[place].quality}`;
     if (x(place) - last < (place === 0 || last === -Infinity ? 34 : 22)) continue;
-    drawn.append(svg("text", { x: x(place), y: height - bottom + 18, "text-anchor": "middle" }, label));
+    drawn.append(svg("text", { x: x(place) + (word ? 9 : 0), y: height - bottom + 18, "text-anchor": word ? "end" : "middle" }, label));
     last = x(place);
   }
   drawn.append(svg("text", { x: left + across / 2, y: height - 6, "text-anchor": "middle" }, shownX === "size" ? "kilobytes, the mean of a file" : scale));
