@@ -1,5 +1,5 @@
 """Kill `afd classify`, `evaluate`, `degrade` and `train` with SIGKILL at random moments, resume, and compare with an
-uninterrupted run.
+uninterrupted run; `classify` also of shards.
 
     python benchmarks/kill_and_resume.py FOLDER [--kills 100] [--files 400] [--commands classify,train]
 
@@ -31,6 +31,7 @@ def commands(photos: Path) -> dict[str, list[str]]:
     few = str(photos / "0")
     return {
         "classify": ["classify", str(photos), "--resume", "--output", "predictions.csv"],
+        "shards": ["classify", f"{photos.parent}/shard-*.tar", "--resume", "--output", "predictions.csv"],
         "evaluate": ["evaluate", few, "--resume", "--jpeg", "30,10", "--per-photo", "photos.csv"],
         "degrade": ["degrade", str(photos), "copies", "--qf", "10", "--qf", "30", "--passes", "2"],
         "train": [
@@ -86,7 +87,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--files", type=int, default=400)
-    parser.add_argument("--commands", default="classify,evaluate,degrade,train")
+    parser.add_argument("--commands", default="classify,shards,evaluate,degrade,train")
     arguments = parser.parse_args()
     endings = (".jpg", ".jpeg")
     found = sorted(path for path in arguments.folder.rglob("*") if path.suffix.lower() in endings)
@@ -96,6 +97,8 @@ def main() -> None:
             copy = photos / f"{number % 7}" / f"{number:05}.jpg"
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(photo, copy)
+        for copies in sorted(photos.iterdir()):
+            shutil.make_archive(str(root / f"shard-{copies.name}"), "tar", copies)
         for name in arguments.commands.split(","):
             command, folder = commands(photos)[name], root / name
             folder.mkdir()
