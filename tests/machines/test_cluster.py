@@ -141,7 +141,7 @@ def test_evaluate_measures_the_same(two_machines, photos, dedrifted, model, tmp_
     )
     rows = []
     for cluster_name in ("none", "ray"):
-        run = Evaluation(replace(options, cluster=cluster_name))
+        run = Evaluation(replace(options, cluster=cluster_name, output=tmp_path / f"{cluster_name}.csv"))
         assert len(list(run.photos())) == 6
         rows.append(run.rows())
     assert rows[0] == rows[1]
