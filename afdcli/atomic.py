@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ def file(path: Path) -> Iterator[Path]:
     Raises:
         OutputRefused: the block, or the move, raised an OSError: no permission; or anything, with the disk full.
     """
-    fresh = path.with_name(PREFIX + secrets.token_hex(8) + path.suffix)
+    fresh = path.with_name(PREFIX + os.urandom(8).hex() + path.suffix)
     try:
         yield fresh
         os.replace(fresh, path)

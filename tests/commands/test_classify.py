@@ -262,6 +262,7 @@ def test_a_run_cut_at_any_row_is_gone_on_with_to_the_same_bytes(loaded_once, mix
         assert cut.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
 def test_a_run_stopped_between_batches_is_gone_on_with(loaded_once, mixed, tmp_path, ending):
     whole, stopped = tmp_path / f"whole{ending}", tmp_path / f"stopped{ending}"

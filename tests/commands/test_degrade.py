@@ -711,6 +711,7 @@ def test_a_destination_that_takes_nothing_ends_the_run(source, tmp_path, monkeyp
         next(copies)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("passes", [1, 2])
 def test_a_side_too_long_for_one_codec_is_a_row_of_that_one(source, tmp_path, passes):
     Image.new("RGB", (40_000, 9)).save(source / "b.png")

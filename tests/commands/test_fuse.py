@@ -43,6 +43,7 @@ def test_the_folded_module_is_smaller_and_the_same(options):
     torch.testing.assert_close(after.module(features, images), before.module(features, images), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_multiply_adds_are_those_counted_by_hand(tmp_path):
     torch.manual_seed(0)
     save_file(timm.create_model("test_resnet", num_classes=8).state_dict(), tmp_path / "network.safetensors")

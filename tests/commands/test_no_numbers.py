@@ -70,6 +70,7 @@ def test_classify_says_so_in_the_row(network: dict[str, object], picture: Path) 
     assert row["label_1"] is None and row["prob_1"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unseen")
 def test_evaluate_does_not_count_it(network: dict[str, object], picture: Path) -> None:
     network["weights"] = ("none",)

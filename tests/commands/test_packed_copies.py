@@ -93,6 +93,7 @@ def test_pyarrow_reads_tables(shards):
     assert digests("out") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wds", "parquet"])
 def test_what_is_right_stays_and_what_is_not_is_made_again(shards, kind, photo):
     pack(shards, to=kind)

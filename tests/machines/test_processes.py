@@ -166,6 +166,7 @@ def test_an_exception_is_raised_after_the_results_before_it(workers, ahead):
         next(results)
 
 
+@pytest.mark.slow
 def test_an_exception_of_the_items_is_raised():
     def items():
         yield 1
@@ -343,6 +344,7 @@ def test_where_no_process_can_be_started_threads_do_the_work_and_it_is_said(monk
         assert set(mapped(who, range(5))) == {os.getpid()}
 
 
+@pytest.mark.slow
 def test_where_no_memory_can_be_shared_results_come_through_pipes(monkeypatch):
     def refuse(*_):
         raise OSError(28, "No space left on device")

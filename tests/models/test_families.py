@@ -26,6 +26,7 @@ FAMILIES = {
 """Small models of many families, and where `auto` is in each."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "place"), FAMILIES.items())
 def test_a_module_goes_into_it_and_changes_nothing_else(name, place):
     assert SCRIPT["check"](name).taps["auto"].startswith(f"`{place}`")

@@ -123,6 +123,7 @@ def test_a_model_that_looks_at_numbers_is_run_with_numbers():
     assert names(Looks()) == ["act"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
 def test_the_model_is_left_as_it_is(name):
     model = timm.create_model(name).eval()

@@ -61,6 +61,7 @@ def test_a_module_that_adds_nothing_leaves_the_logits_bit_for_bit(backbone, imag
     assert not torch.equal(DedriftedClassifier(backbone, module_of(backbone), "auto").eval()(images), expected)
 
 
+@pytest.mark.slow
 def test_the_model_itself_is_not_touched_and_has_its_names(backbone, images):
     model = backbone.model
     before, names = {**model.__dict__}, list(model.state_dict())

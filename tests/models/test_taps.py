@@ -38,6 +38,7 @@ def test_a_tap_is_the_place_that_its_name_says(name, tap, place):
     assert find(name, tap).place.name == place
 
 
+@pytest.mark.slow
 def test_what_is_corrected_behind_the_tap_are_the_models_blocks():
     assert [block.name for block in find("test_resnet", "stage2").blocks] == ["layer3.0", "layer4.0"]
     assert [block.name for block in find("test_vit", "blocks.3").blocks] == ["blocks.4", "blocks.5"]

@@ -559,6 +559,7 @@ def test_printable_names_show_foreign_bytes(name, shown):
         assert printable(name.decode("ascii", "surrogateescape")) == shown
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.binary(max_size=20))
 def test_printable_is_always_valid_text(name):

@@ -129,6 +129,7 @@ def test_photos_that_were_replaced_are_done_anew_with_their_batch_and_no_others(
     assert output.read_bytes() == whole(folder, tmp_path, ending)[0]
 
 
+@pytest.mark.slow
 def test_a_photo_of_another_time_but_the_same_bytes_gets_the_same_row(folder, tmp_path):
     output = tmp_path / "rows.csv"
     list(run(folder, output).rows())

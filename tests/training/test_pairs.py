@@ -36,6 +36,7 @@ def test_a_damaged_pair_shows_the_same_crop(options, crop_first):
         assert 0 < apart < 25, "the photos are smooth, so another crop would be further away"
 
 
+@pytest.mark.slow
 def test_the_clean_share_is_kept(options):
     photo = f"{options.photos[0]}/0.png"
     pairs = [make_pair((number, photo), 32, replace(options, clean_share=0.5)) for number in range(60)]
