@@ -144,10 +144,9 @@ class Training:
                 for step in self._steps():
                     found = {"step": step.number, **step.losses, **(step.validation or {})}
                     log.write([{**dict.fromkeys(LOG_COLUMNS), **found}])
-                    if step.validation is not None:
-                        self._kept.keep(self.learner, step.validation["divergence"], digest(self.log_path))
-                    elif step.glance is not None:
-                        self._kept.keep_last(self.learner, digest(self.log_path))
+                    if step.validation is not None or step.glance is not None:
+                        divergence = None if step.validation is None else step.validation["divergence"]
+                        self._kept.keep(self.learner, divergence, digest(self.log_path))
                     yield step
             except (OutputRefused, TrainingStopped) as error:
                 with suppress(OutputRefused):  # where the disk is full

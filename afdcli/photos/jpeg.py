@@ -220,8 +220,8 @@ def _lost_in_silence(data: bytes) -> str:
             codes |= _zero_codes(data[begin + 2 : end])
         elif marker == _SOS and end - begin > 7:
             in_parts |= data[begin + 2] < components
-            zeros = frame not in _ARITHMETIC and ZEROS in data[end : _end_of_scan(data, end)]
-            if zeros and not _zeros_are_flat(data[begin:end], codes):
+            flat = frame in _ARITHMETIC or _zeros_are_flat(data[begin:end], codes)
+            if not flat and 0 <= data.find(ZEROS, end) < _end_of_scan(data, end):
                 return LOST
             if not in_parts:
                 return ""
@@ -267,8 +267,7 @@ def _scans_complete(data: bytes, components: int) -> bool:
 def _needs_more(data: bytes, pixels: np.ndarray, decode: Callable[..., np.ndarray]) -> str:
     """Whether a picture in arithmetic code has lost its end, in words. Decoders take zeros for what is missing, without
     a warning; but then the picture is another one with something else there."""
-    frames = [marker for marker, _, _ in _segments(data) if marker in _FRAMES]
-    if not frames or frames[0] not in _ARITHMETIC:
+    if next((marker for marker, _, _ in _segments(data) if marker in _FRAMES), 0) not in _ARITHMETIC:
         return ""
     parts, done = [], 0
     for marker, _, begin in _segments(data):

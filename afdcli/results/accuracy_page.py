@@ -75,7 +75,7 @@ def page(title: str, found: Sequence[Row], outcomes: Sequence[Outcomes], picture
     runs = [_run(one, [next(rows) for _ in range(one.run.each)], WITH_PHOTOS // len(outcomes)) for one in outcomes]
     sizes = {photo["name"]: photo["bytes"] for run in runs for one in run["classes"] for photo in one["photos"]}
     content = {"runs": runs, "pictures": pictures.of(sizes)}
-    return render("accuracy", title, content, photos=len(outcomes[0].paths))
+    return render("accuracy", title, content, count=len(outcomes[0].paths))
 
 
 def _run(outcomes: Outcomes, rows: Sequence[Row], with_photos: int) -> dict[str, Any]:

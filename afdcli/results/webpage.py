@@ -17,8 +17,8 @@ SHARED = "base"
 """What the templates, styles and scripts of all pages begin with."""
 
 
-def render(name: str, title: str, content: Any, **values: Any) -> str:
-    """The page that is called `name` in `pages/`, as HTML: `content` is what its script gets, `values` its template."""
+def render(name: str, title: str, content: Any, count: int) -> str:
+    """The page that is called `name` in `pages/`, as HTML: of `count` photos, `content` being what its script gets."""
     import jinja2
 
     parts = {
@@ -33,10 +33,10 @@ def render(name: str, title: str, content: Any, **values: Any) -> str:
     )
     page = environment.get_template(f"{name}.html").render(
         title=title,
+        count=count,
         data=_as_script(content),
         **parts,
         **{f"{part}_hash": _digest(text) for part, text in parts.items()},
-        **values,
     )
     return page.encode("utf-8", "backslashreplace").decode()  # a name may have half a pair of surrogates
 

@@ -15,11 +15,9 @@ from torch import Tensor
 from afdcli.errors import UnreadableImage
 from afdcli.methods.distances import divergence
 from afdcli.models.classifier import DedriftedClassifier
-from afdcli.options import IMAGENET_C, Compression, ReadOptions
-from afdcli.photos import damage
-from afdcli.photos.preprocessing import Preprocessing
-from afdcli.photos.reading import read_rgb
+from afdcli.options import IMAGENET_C, ReadOptions
 from afdcli.training.learner import Learner
+from afdcli.training.validation import views
 
 EVERY = 60.0
 """Seconds from one look to the next, at the least."""
@@ -108,7 +106,7 @@ class Glances:
         found = []
         for path, (level, is_cropped) in zip(self._photos, ways, strict=False):
             try:
-                pair = _views(path, self._read, teacher.backbone.preprocessing, level, is_cropped)
+                pair = views(path, self._read, teacher.backbone.preprocessing, [(level, is_cropped)])
             except UnreadableImage:
                 continue
             found.append((*pair, float(level.quality)))
@@ -117,21 +115,6 @@ class Glances:
         original, damaged, qualities = (np.stack(one) for one in zip(*found, strict=True))
         quality = torch.tensor(qualities, dtype=torch.float32).to(teacher.mean.device)
         return _Seen(damaged, quality, *(_logits(teacher, images, quality) for images in (original, damaged)))
-
-
-def _views(
-    path: str, read: ReadOptions, preprocessing: Preprocessing, level: Compression, is_cropped: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """What the network sees of a photo, and what it sees of it damaged: (H, W, 3) uint8 each.
-
-    Raises:
-        UnreadableImage: it cannot be read, or not be compressed.
-    """
-    photo = read_rgb(path, read).image
-    crop = preprocessing(photo)
-    if is_cropped:
-        return np.array(crop), np.array(damage.decode(damage.encode(crop, level)))
-    return np.array(crop), np.array(preprocessing(damage.decode(damage.encode(photo, level))))
 
 
 def _logits(network: DedriftedClassifier, pixels: np.ndarray, quality: Tensor) -> Tensor:

@@ -115,25 +115,18 @@ class Kept:
         save_state(State(learner.state(), learner.done, self._best, self._settings, log), self.state)
         self.done, self.log = learner.done, log
 
-    def keep(self, learner: Learner, divergence: float, log: str) -> None:
+    def keep(self, learner: Learner, divergence: float | None, log: str) -> None:
         """Write the module as the last one, and as the best one if its `divergence` is the least; and the state.
 
+        Without a `divergence`, as nothing was validated, it is not the best one.
+
         Raises:
             OutputRefused: one of them cannot be written.
         """
         save_checkpoint(learner.checkpoint(), self.last)
-        if divergence < self._best:
+        if divergence is not None and divergence < self._best:
             self._best = divergence
             save_checkpoint(learner.checkpoint(), self.output)
-        self.save_state(learner, log)
-
-    def keep_last(self, learner: Learner, log: str) -> None:
-        """Write the module as the last one, and the state.
-
-        Raises:
-            OutputRefused: one of them cannot be written.
-        """
-        save_checkpoint(learner.checkpoint(), self.last)
         self.save_state(learner, log)
 
     def go_on(self, learner: Learner) -> dict[str, Any]:

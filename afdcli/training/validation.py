@@ -12,14 +12,18 @@ from torch import Tensor
 from afdcli.errors import UnreadableImage, WrongUse
 from afdcli.methods.distances import divergence, whole_angle
 from afdcli.models.classifier import DedriftedClassifier
-from afdcli.options import IMAGENET_C, ReadOptions
+from afdcli.options import IMAGENET_C, Compression, ReadOptions
 from afdcli.photos import damage
+from afdcli.photos.preprocessing import Preprocessing
 from afdcli.photos.reading import read_rgb
 
 HELD_OUT = 10
 """At most one photo in so many is never trained on: it validates."""
 MOST_HELD_OUT = 128
 """Validation takes a second for ten photos."""
+Way = tuple[Compression, bool]
+"""A level of compression, and whether the photo is compressed after cropping."""
+LEVELS: list[Way] = [(level, is_cropped) for is_cropped in (True, False) for level in IMAGENET_C]
 VALIDATION = {
     "agreement": "percent of damaged photos that get the class of their original, with the module",
     "agreement_without": "percent of damaged photos that get the class of their original, without the module",
@@ -96,12 +100,22 @@ def _views(path: str, teacher: DedriftedClassifier, read: ReadOptions) -> Tensor
 
     None if the photo cannot be read or compressed.
     """
-    preprocessing = teacher.backbone.preprocessing
     try:
-        photo = read_rgb(path, read).image
-        crop = preprocessing(photo)
-        damaged = [damage.decode(damage.encode(crop, level)) for level in IMAGENET_C]
-        damaged += [preprocessing(damage.decode(damage.encode(photo, level))) for level in IMAGENET_C]
+        return teacher.to_tensor(views(path, read, teacher.backbone.preprocessing, LEVELS))
     except UnreadableImage:
         return None
-    return teacher.to_tensor(np.stack([np.asarray(image) for image in (crop, *damaged)]))
+
+
+def views(path: str, read: ReadOptions, preprocessing: Preprocessing, levels: Sequence[Way]) -> np.ndarray:
+    """What a network sees of a photo, then what it sees of it damaged: (1 + levels, H, W, 3) uint8.
+
+    Raises:
+        UnreadableImage: the photo cannot be read or compressed.
+    """
+    photo = read_rgb(path, read).image
+    crop = preprocessing(photo)
+    seen = [crop]
+    for level, is_cropped in levels:
+        damaged = damage.decode(damage.encode(crop if is_cropped else photo, level))
+        seen.append(damaged if is_cropped else preprocessing(damaged))
+    return np.stack([np.asarray(image) for image in seen])
